@@ -1,0 +1,47 @@
+# Every target first makes .venv what requirements.lock says; that takes no time when nothing changed.
+python := .venv/bin/python
+uv := .venv/.uv/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap demo test up down lint types check format lock clean
+
+help:
+	@echo "make demo     the main job on real RabbitMQ and Postgres, shown step by step; leaves nothing behind"
+	@echo "make test     lint, types, import rules, dependency audit and every test with coverage"
+	@echo "make up       the same system, kept running on a data directory; prints its URLs"
+	@echo "make down     stops what make up started"
+	@echo "make check    lint, types and the tests that need no services: under a minute"
+	@echo "make lint     style and import rules"
+	@echo "make types    mypy, strict"
+	@echo "make format   rewrites the code in the common style"
+	@echo "make lock     renews requirements.lock from pyproject.toml"
+	@echo "make clean    removes .venv and caches; data stays"
+
+bootstrap:
+	@sh deploy/local/bootstrap.sh
+
+demo up down test: bootstrap
+	@$(python) -m deploy.local $@
+
+lint: bootstrap
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	.venv/bin/lint-imports
+
+types: bootstrap
+	$(python) -m mypy
+
+check: lint types
+	$(python) -m pytest tests/unit tests/contract
+
+format: bootstrap
+	$(python) -m ruff check --fix --exit-zero .
+	$(python) -m ruff format .
+
+lock: bootstrap
+	$(uv) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+		--group dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv .coverage .coverage.* htmlcov .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,99 @@
+"""A bundle is one AMQP message that carries one or more items for the same queue.
+
+Each item is decoded on its own: a malformed one becomes `Malformed` and stops nothing else. A message that
+is a single item (as upstream services publish them) is read as a bundle of one.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from contracts.model import WIRE_VERSION
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """An item that cannot be understood, with a reason that names no secret and quotes no value."""
+
+    raw: bytes
+    reason: str
+
+
+class Bundle(BaseModel, Generic[T]):
+    """The wire form, as documented for readers of the AsyncAPI document."""
+
+    v: int = WIRE_VERSION
+    items: list[T]
+
+
+def encode(items: Sequence[BaseModel]) -> bytes:
+    return b'{"v":%d,"items":[%s]}' % (
+        WIRE_VERSION,
+        b",".join(item.model_dump_json().encode() for item in items),
+    )
+
+
+def decode(body: bytes, item_type: Any) -> list[Any]:
+    """Items of `item_type`, or `Malformed` in place of what cannot be understood. Never raises."""
+    adapter = _bundle_of(item_type)
+    try:
+        return list(adapter.validate_json(body).items)
+    except ValidationError:
+        return _one_by_one(body, item_type)
+
+
+@cache
+def _bundle_of(item_type: Any) -> TypeAdapter[Bundle[Any]]:
+    return TypeAdapter(_Strict[item_type])
+
+
+class _Strict(Bundle[T], Generic[T]):
+    v: int
+
+
+def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return [Malformed(body, "not JSON")]
+    if not isinstance(parsed, dict):
+        return [Malformed(body, "not a JSON object")]
+    version = parsed.get("v")
+    if version != WIRE_VERSION:
+        return [
+            Malformed(
+                body, f"version {str(version)[:20]!r} is not understood; this side speaks {WIRE_VERSION}"
+            )
+        ]
+    items = parsed.get("items", [parsed])
+    if not isinstance(items, list):
+        return [Malformed(body, "items is not a list")]
+    return [_decode_item(item, item_type) for item in items]
+
+
+def _decode_item(item: Any, item_type: Any) -> Any:
+    raw = json.dumps(item, ensure_ascii=False).encode()
+    try:
+        return _item(item_type).validate_json(raw)
+    except ValidationError as error:
+        return Malformed(raw, explain(error))
+
+
+@cache
+def _item(item_type: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(item_type)
+
+
+def explain(error: ValidationError) -> str:
+    """Where and what is wrong, one clause a fault, without echoing the sender's values."""
+    faults = [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'message'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    ]
+    return "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")

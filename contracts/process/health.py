@@ -1,0 +1,67 @@
+"""/live, /ready and /metrics of one process, each of them true.
+
+Live: the event loop turns. Ready: every check that the process named holds just now (its consumers consume,
+its channels are open, its database answers).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from contracts.process.settings import ProcessSettings
+
+Check = Callable[[], Awaitable[bool]]
+
+
+def application(checks: Mapping[str, Check], registry: CollectorRegistry = REGISTRY) -> Starlette:
+    async def live(_request: Request) -> Response:
+        return PlainTextResponse("live\n")
+
+    async def ready(_request: Request) -> Response:
+        results = {name: await check() for name, check in checks.items()}
+        return JSONResponse(results, status_code=200 if all(results.values()) else 503)
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
+
+    return Starlette(routes=[Route("/live", live), Route("/ready", ready), Route("/metrics", metrics)])
+
+
+@asynccontextmanager
+async def serving(settings: ProcessSettings, checks: Mapping[str, Check]) -> AsyncIterator[None]:
+    if settings.http_port == 0:
+        yield
+        return
+    server = _Server(
+        uvicorn.Config(
+            application(checks),
+            host=settings.http_host,
+            port=settings.http_port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+        )
+    )
+    task = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the process, not to its side door."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield

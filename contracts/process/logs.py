@@ -1,0 +1,43 @@
+"""JSON logs, one object a line. Ids are bound per message: saga, step, attempt, tenant."""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+SECRET_WORDS = ("password", "secret", "token", "api_key", "authorization", "url", "dsn")
+
+
+def configure(service: str, level: str = "info") -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            hide_secrets,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    # Libraries log their own way; only what they warn of is of interest, and never their message bodies.
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(levelname)s: %(message)s", force=True)
+    for chatty in ("aio_pika", "aiormq", "httpx", "httpx2", "stripe", "faststream"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+
+
+def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A last line of defence: values under telling names never leave the process."""
+    for key in event:
+        if any(word in key.lower() for word in SECRET_WORDS):
+            event[key] = "***"
+    return event
+
+
+def get(name: str) -> Any:
+    return structlog.get_logger(part=name)

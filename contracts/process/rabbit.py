@@ -1,0 +1,129 @@
+"""Publishing that never loses a message quietly: mandatory, persistent, confirmed, and limited in time.
+
+Publishing has a connection of its own, so that back-pressure on it never holds up acks. Retries and replays
+make duplicates, never gaps: readers are idempotent.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aio_pika
+import uuid_utils
+from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError, PublishError
+
+from contracts.process.settings import BrokerSettings
+
+BROKER_AWAY: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, RuntimeError)
+
+
+class Unconfirmed(Exception):
+    """The broker did not confirm a message in time, or at all: it may or may not have it."""
+
+
+class Unroutable(Exception):
+    """No queue takes this message: the topology is incomplete, and going on would lose it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    exchange: str
+    routing_key: str
+    body: bytes
+    mandatory: bool = True
+    """False only for events: that nobody listens to them is not an error."""
+    message_id: str | None = None
+    headers: dict[str, str | int] = field(default_factory=dict)
+
+
+class Publisher:
+    def __init__(self, connection: AbstractRobustConnection, settings: BrokerSettings) -> None:
+        self._connection = connection
+        self._timeout = settings.publish_timeout
+        self._channel: AbstractChannel | None = None
+        self._exchanges: dict[str, AbstractExchange] = {}
+        self._opening = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        channel = self._channel
+        return self._connection.connected.is_set() and (channel is None or not channel.is_closed)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Returns when the broker has confirmed every message. Raises Unroutable or Unconfirmed; then any
+        part of them may have arrived, and the whole must be published again."""
+        if not messages:
+            return
+        try:
+            async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
+                for message in messages:
+                    group.create_task(self._publish(message))
+        except* PublishError as returned:
+            raise Unroutable(str(returned.exceptions[0])) from returned
+        except* BROKER_AWAY as failed:
+            await self._drop_channel()
+            raise Unconfirmed(type(failed.exceptions[0]).__name__) from failed
+
+    async def _publish(self, message: Outgoing) -> None:
+        exchange = await self._exchange(message.exchange)
+        await exchange.publish(
+            aio_pika.Message(
+                message.body,
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                # Unique per publish: returned messages are matched by it, and two equal ones in flight
+                # would swap their results.
+                message_id=message.message_id or str(uuid_utils.uuid7()),
+                headers=dict(message.headers),
+            ),
+            routing_key=message.routing_key,
+            mandatory=message.mandatory,
+            timeout=self._timeout,
+        )
+
+    async def _exchange(self, name: str) -> AbstractExchange:
+        async with self._opening:
+            if self._channel is None or self._channel.is_closed:
+                self._exchanges.clear()
+                self._channel = await self._connection.channel(on_return_raises=True)
+            if name not in self._exchanges:
+                self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
+            return self._exchanges[name]
+
+    async def _drop_channel(self) -> None:
+        """After a failure nothing is known of what is under way on the channel: the next publish opens a
+        new one."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            try:
+                async with asyncio.timeout(1):
+                    await channel.close()
+            except BROKER_AWAY:
+                pass  # it was broken already
+
+
+@asynccontextmanager
+async def publishing(settings: BrokerSettings, *, name: str) -> AsyncIterator[Publisher]:
+    """Waits until the broker answers."""
+    while True:
+        try:
+            connection = await aio_pika.connect_robust(
+                settings.amqp_url.get_secret_value(),
+                client_properties={"connection_name": f"leadsaga {name} publish"},
+                heartbeat=15,
+                reconnect_interval=1,
+            )
+        except BROKER_AWAY:
+            await asyncio.sleep(0.5)
+        else:
+            break
+    try:
+        yield Publisher(connection, settings)
+    finally:
+        try:
+            async with asyncio.timeout(5):
+                await connection.close()
+        except BROKER_AWAY:
+            pass  # the broker is gone; so is the connection

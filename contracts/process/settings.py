@@ -1,0 +1,71 @@
+"""Settings, one class per concern, read from the environment (prefix `LEADSAGA_`)."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+S = TypeVar("S", bound=BaseSettings)
+
+PREFIX = "LEADSAGA_"
+
+
+class BadSettings(SystemExit):
+    """Wrong or missing settings; the process does not start."""
+
+    EXIT_CODE = 78
+    """EX_CONFIG of sysexits.h."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(self.EXIT_CODE)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        return "\n".join(self.faults)
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+
+class ProcessSettings(Settings):
+    time_scale: float = Field(default=1.0, gt=0, le=100)
+    """Multiplies all waits (retries, resends, flush and notice intervals), not the limits on running work."""
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=0, ge=0, le=65535)
+    """Of /live, /ready and /metrics; 0 = none."""
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    drain_seconds: float = Field(default=20.0, gt=0)
+    """How long a process that is asked to stop may finish what it has begun."""
+
+
+class BrokerSettings(Settings):
+    amqp_url: SecretStr
+    queue_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
+    """Keeps systems apart that share a virtual host."""
+    publish_timeout: float = Field(default=10.0, gt=0)
+    """Seconds until an unconfirmed publish counts as failed."""
+
+
+class PoolSettings(Settings):
+    pool_size: int = Field(default=8, ge=2, le=100)
+    statement_timeout: float = Field(default=15.0, gt=0)
+    """Seconds; a statement that takes longer is ended by the database."""
+
+
+def load(settings: type[S]) -> S:
+    """Reads one class. Raises BadSettings with a line for each fault, never quoting a value."""
+    try:
+        return settings()
+    except ValidationError as error:
+        raise BadSettings([_line(fault) for fault in error.errors(include_input=False)]) from None
+
+
+def _line(fault: object) -> str:
+    assert isinstance(fault, dict)
+    name = PREFIX + "_".join(str(part) for part in fault["loc"]).upper()
+    if fault["type"] == "missing":
+        return f"{name} is not set"
+    return f"{name}: {fault['msg']}"

@@ -1,0 +1,128 @@
+"""What a step is to the runtime: functions that do and undo, and how they are to be run."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from contracts.events import Event
+from contracts.messages import Command, Reply
+from contracts.outcomes import Outcome
+from contracts.process.postgres import Database
+
+
+class Owing:
+    """In place of an outcome: the step remembers that it owes an answer, and a later job gives it."""
+
+
+OWING = Owing()
+
+Connection = Any
+"""An asyncpg connection inside a transaction whose tenant is set."""
+
+BatchFunction = Callable[[Connection, Sequence[Command]], Awaitable[Sequence[Outcome | Owing]]]
+"""Commands of one tenant in one transaction; one outcome each, in order. All that it writes commits together
+with the answers, or not at all. Raises StepError subclasses or database errors for the whole batch; then
+every command is run alone."""
+
+AnnounceFunction = Callable[[Connection, Sequence[Command]], Awaitable[Sequence[Event]]]
+"""Events to publish after the commit of these Done commands and before their replies, and again whenever
+the answer is repeated: derived from what is stored, with stable ids."""
+
+
+class Attempt(Protocol):
+    """One attempt of a step that calls an outside world."""
+
+    @property
+    def client(self) -> Any: ...
+
+    def transaction(self, **outside: str) -> AbstractAsyncContextManager[Connection]:
+        """A checkpoint: one transaction that first locks the step's effects row. `outside` ids are kept in it.
+        Raises Fenced when the step was undone, answered, or taken over by another attempt: stop at once."""
+        ...
+
+
+SingleFunction = Callable[[Command, Attempt], Awaitable[Outcome]]
+"""One attempt. Returns its outcome or raises StepError subclasses; anything else it raises is Unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Only Postgres is touched: a whole bundle in one transaction."""
+
+    run: BatchFunction
+    announce: AnnounceFunction | None = None
+    most: int = 200
+    """Commands in one bundle, and unacknowledged at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Single:
+    """An outside world is called: one command at a time, `side_by_side` of them per process."""
+
+    run: SingleFunction
+    side_by_side: int = 8
+    most: int = 1
+
+
+Work = Batch | Single
+
+
+class Worker(Protocol):
+    """What a step's background job may use."""
+
+    @property
+    def database(self) -> Database: ...
+    @property
+    def client(self) -> Any: ...
+    @property
+    def time_scale(self) -> float: ...
+
+    async def wake(self, seconds: float) -> None:
+        """Returns after `seconds`, or as soon as the step has taken a command, or is stopping."""
+        ...
+
+    async def answer(self, replies: Sequence[Reply]) -> None:
+        """Returns when the broker has confirmed the replies. Raises Unconfirmed or Unroutable."""
+        ...
+
+
+Job = Callable[[Worker], Awaitable[None]]
+"""One round of background work; called again and again until the process stops. What it raises is logged
+and the next round comes a little later."""
+
+
+def no_client() -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a saga. Its name is its queue, its module and its row in the definition."""
+
+    name: str
+    do: Work
+    undo_name: str | None = None
+    undo: Work | None = None
+    client: Callable[[], AbstractAsyncContextManager[Any]] = no_client
+    """Opens what the step needs of an outside world, once per process."""
+    job: Job | None = None
+    hears: tuple[str, ...] = ()
+    """Upstream events (by name, of all tenants) that the step also wants to hear."""
+    heard: Callable[[Connection, Event], Awaitable[None]] | None = None
+    """Handles one of them, in a transaction of its tenant. It may come more than once."""
+
+    def work(self) -> dict[str, Work]:
+        """What is done for each of the step's queues."""
+        queues: dict[str, Work] = {self.name: self.do}
+        if self.undo_name and self.undo:
+            queues[self.undo_name] = self.undo
+        return queues
+
+
+class Fenced(Exception):
+    """The step was undone, answered or taken over meanwhile: this attempt must not write any more."""
+
+    def __init__(self, saga_id: UUID) -> None:
+        super().__init__(f"saga {saga_id}: {self.__doc__}")
