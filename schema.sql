@@ -251,6 +251,7 @@ CREATE TABLE work_due (
     tenant_id  text NOT NULL REFERENCES tenants,
     due_at     timestamptz NOT NULL,
     weight     int NOT NULL DEFAULT 0,                                   -- leads or notices that wait
+    since      timestamptz NOT NULL DEFAULT now(),                       -- the oldest work has waited since
     version    bigint NOT NULL DEFAULT 1,                                -- bumped by whoever adds work
     PRIMARY KEY (kind, tenant_id)
 );
@@ -395,10 +396,13 @@ CREATE TABLE intents (
     )),
     attempts         int NOT NULL DEFAULT 0,
     key_generation   int NOT NULL DEFAULT 1,                             -- of the idempotency key: rotated after a stored 5xx
+    -- Not sent again before; while a call is under way, when it is surely over. Of a rejected one: an
+    -- operator wants it tried again.
     retry_at         timestamptz,
     error            text,
     created_at       timestamptz NOT NULL DEFAULT now(),
-    first_sent_at    timestamptz,
+    first_sent_at    timestamptz,                                        -- the first call that Stripe may have taken
+    first_key        int,                                                -- the key_generation of that call
     settled_at       timestamptz,
     PRIMARY KEY (tenant_id, intent_id),
     UNIQUE (tenant_id, identifier),
@@ -407,6 +411,7 @@ CREATE TABLE intents (
 -- At most one send under way per customer and meter.
 CREATE UNIQUE INDEX intents_one_in_flight ON intents (tenant_id, event_name)
     WHERE state IN ('pending', 'sending', 'ambiguous');
+CREATE INDEX intents_asked_again ON intents (tenant_id, event_name) WHERE state = 'rejected' AND retry_at IS NOT NULL;
 
 -- What brings a ledger row to Stripe: exactly one carrier each, claimed in the transaction that makes it.
 CREATE TABLE carriers (
@@ -418,6 +423,31 @@ CREATE TABLE carriers (
     FOREIGN KEY (tenant_id, intent_id) REFERENCES intents
 );
 CREATE INDEX carriers_of_intent ON carriers (tenant_id, intent_id);
+
+-- The ledger rows that have no carrier yet, so that a flush need not search the whole ledger for them. Kept by
+-- the two triggers alone: nobody can forget a row.
+CREATE TABLE uncarried (
+    tenant_id  text NOT NULL,
+    ledger_id  uuid NOT NULL,
+    PRIMARY KEY (tenant_id, ledger_id),
+    FOREIGN KEY (tenant_id, ledger_id) REFERENCES ledger
+);
+CREATE FUNCTION await_carrier() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = leadsaga
+    AS $$ BEGIN
+        INSERT INTO uncarried SELECT tenant_id, ledger_id FROM added;
+        RETURN NULL;
+    END $$;
+CREATE TRIGGER ledger_awaits_carrier AFTER INSERT ON ledger
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION await_carrier();
+CREATE FUNCTION end_wait_for_carrier() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = leadsaga
+    AS $$ BEGIN
+        DELETE FROM uncarried u USING added a WHERE u.tenant_id = a.tenant_id AND u.ledger_id = a.ledger_id;
+        RETURN NULL;
+    END $$;
+CREATE TRIGGER carriers_end_wait AFTER INSERT ON carriers
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION end_wait_for_carrier();
 
 -- What a tenant is told on Discord. A message is sent at most once: marked before the call.
 CREATE TABLE notices (
@@ -436,6 +466,7 @@ CREATE TABLE notices (
         'no_webhook'  -- the tenant has none, or it is disabled
     )),
     attempts    int NOT NULL DEFAULT 0,
+    retry_at    timestamptz,                                             -- waiting: not before; sending: over by then
     error       text,
     created_at  timestamptz NOT NULL DEFAULT now(),
     settled_at  timestamptz,
@@ -462,18 +493,19 @@ GRANT SELECT, INSERT, UPDATE ON effects, quota_periods, holds, leads, intents, n
 GRANT SELECT, INSERT, UPDATE, DELETE ON work_due TO leadsaga_steps;
 GRANT DELETE ON leads TO leadsaga_steps;
 GRANT SELECT, INSERT ON model_calls, ledger, carriers TO leadsaga_steps;
+GRANT SELECT, INSERT, DELETE ON uncarried TO leadsaga_steps;
 GRANT UPDATE (reason) ON ledger TO leadsaga_steps;  -- row locks need it; a trigger refuses every update
 GRANT INSERT ON audit TO leadsaga_steps;
 
 GRANT SELECT, INSERT, UPDATE ON tenants TO leadsaga_operator;
 GRANT SELECT (tenant_id, disabled_at, disabled_reason), INSERT, UPDATE ON discord_webhooks TO leadsaga_operator;
 GRANT SELECT ON requests, sagas, saga_log, events_out, dead_letters, effects, quota_periods, holds, model_calls,
-    leads, ledger, intents, carriers, notices, work_due, audit TO leadsaga_operator;
+    leads, ledger, intents, carriers, uncarried, notices, work_due, audit TO leadsaga_operator;
 GRANT SELECT, INSERT ON orders TO leadsaga_operator;
 GRANT INSERT ON audit TO leadsaga_operator;
 
 GRANT SELECT ON tenants, requests, sagas, saga_log, events_out, orders, dead_letters, effects, quota_periods, holds,
-    model_calls, leads, ledger, intents, carriers, notices, work_due TO leadsaga_reader;
+    model_calls, leads, ledger, intents, carriers, uncarried, notices, work_due TO leadsaga_reader;
 
 CREATE FUNCTION refuse_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = leadsaga
@@ -518,6 +550,8 @@ ALTER TABLE intents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE intents FORCE ROW LEVEL SECURITY;
 ALTER TABLE carriers ENABLE ROW LEVEL SECURITY;
 ALTER TABLE carriers FORCE ROW LEVEL SECURITY;
+ALTER TABLE uncarried ENABLE ROW LEVEL SECURITY;
+ALTER TABLE uncarried FORCE ROW LEVEL SECURITY;
 ALTER TABLE notices ENABLE ROW LEVEL SECURITY;
 ALTER TABLE notices FORCE ROW LEVEL SECURITY;
 ALTER TABLE work_due ENABLE ROW LEVEL SECURITY;
@@ -586,6 +620,10 @@ CREATE POLICY steps ON carriers TO leadsaga_steps
     USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
 CREATE POLICY operator ON carriers FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY reader ON carriers FOR SELECT TO leadsaga_reader USING (tenant_id = (SELECT current_tenant()));
+CREATE POLICY steps ON uncarried TO leadsaga_steps
+    USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
+CREATE POLICY operator ON uncarried FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));
+CREATE POLICY reader ON uncarried FOR SELECT TO leadsaga_reader USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY steps ON notices TO leadsaga_steps
     USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
 CREATE POLICY operator ON notices FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));

@@ -22,6 +22,8 @@ class _Event(Model):
     request_id: RequestId
     saga: str
     saga_id: UUID | None
+    refund_id: RequestId | None = None
+    """Set when it is the refund of `request_id` that this speaks of."""
     at: datetime
 
 
@@ -73,7 +75,6 @@ class Failed(_Event):
 
 class Refunded(_Event):
     event: Literal["refunded"] = "refunded"
-    refund_id: RequestId
     leads: int
 
 

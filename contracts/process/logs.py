@@ -41,3 +41,13 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def get(name: str) -> Any:
     return structlog.get_logger(part=name)
+
+
+def fault(error: BaseException) -> dict[str, str]:
+    """What may be logged of an exception: its class and where it was raised. Its text may quote a tenant's
+    data or a secret, so it stays out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}" if trace else "?"
+    return {"error": type(error).__name__, "where": where}

@@ -47,7 +47,8 @@ class Anthropic:
 
     @contextmanager
     def hold(self, call: Call) -> Iterator[None]:
-        if not call.headers.get("x-api-key"):
+        # The SDK sends its key as a bearer token since 2.x; plain callers send x-api-key.
+        if not (call.headers.get("x-api-key") or call.headers.get("authorization", "").startswith("Bearer ")):
             raise RefusedError(failure(401, "x-api-key header is required"))
         if not call.headers.get("anthropic-version"):
             raise RefusedError(failure(400, "anthropic-version: header is required"))

@@ -3,7 +3,6 @@
 import hmac
 import json
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -27,13 +26,12 @@ ERRORS = {
 
 
 class Discord:
-    """One bucket a webhook; it lives in memory, so a restart refills it."""
+    """One rate-limit bucket a webhook; a refused or failed call uses it up as well."""
 
     latency_setting = "discord_latency_seconds"
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._buckets: dict[str, tuple[float, int]] = {}
 
     def identifier(self, call: Call) -> str | None:
         return call.ids["id"]
@@ -73,25 +71,31 @@ class Discord:
         )
 
     def _take(self, webhook: str) -> None:
-        settings, now = self._state.settings, time.monotonic()
-        started, used = self._buckets.get(webhook, (now, 0))
-        if now - started >= settings.discord_bucket_seconds:
-            started, used = now, 0
+        settings, now = self._state.settings, self._state.now()
+        opened_at, used = self._bucket(webhook)
+        if now - opened_at >= settings.discord_bucket_seconds:
+            opened_at, used = now, 0
         if used >= settings.discord_bucket_limit:
-            left = settings.discord_bucket_seconds - (now - started)
+            left = opened_at + settings.discord_bucket_seconds - now
             raise RefusedError(limited(left, self._headers(webhook)))
-        self._buckets[webhook] = (started, used + 1)
+        self._state.run(
+            "INSERT OR REPLACE INTO discord_bucket VALUES (?, ?, ?)", webhook, opened_at, used + 1
+        )
+
+    def _bucket(self, webhook: str) -> tuple[float, int]:
+        row = self._state.one("SELECT opened_at, used FROM discord_bucket WHERE webhook = ?", webhook)
+        return (row["opened_at"], row["used"]) if row else (self._state.now(), 0)
 
     def _headers(self, webhook: str) -> dict[str, str]:
-        started, used = self._buckets.get(webhook, (time.monotonic(), 0))
-        left = max(0.0, self._state.settings.discord_bucket_seconds - (time.monotonic() - started))
+        opened_at, used = self._bucket(webhook)
+        left = max(0.0, opened_at + self._state.settings.discord_bucket_seconds - self._state.now())
         return self._limit_headers(webhook, max(0, self._state.settings.discord_bucket_limit - used), left)
 
     def _limit_headers(self, bucket: str, remaining: int, reset_after: float = 1.0) -> dict[str, str]:
         return {
             "X-RateLimit-Limit": str(self._state.settings.discord_bucket_limit),
             "X-RateLimit-Remaining": str(remaining),
-            "X-RateLimit-Reset": f"{time.time() + reset_after:.3f}",
+            "X-RateLimit-Reset": f"{self._state.now() + reset_after:.3f}",
             "X-RateLimit-Reset-After": f"{reset_after:.3f}",
             "X-RateLimit-Bucket": f"webhook-{bucket}",
         }

@@ -35,6 +35,8 @@ CREATE TABLE IF NOT EXISTS idempotency (
 ) STRICT;
 
 CREATE TABLE IF NOT EXISTS discord_webhook (id TEXT PRIMARY KEY, token TEXT NOT NULL) STRICT;
+-- A webhook's rate limit: calls taken since its window opened.
+CREATE TABLE IF NOT EXISTS discord_bucket (webhook TEXT PRIMARY KEY, opened_at REAL NOT NULL, used INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS discord_message (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, webhook TEXT NOT NULL, received_at REAL NOT NULL, body TEXT NOT NULL
 ) STRICT;

@@ -11,14 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
 TABLES = (
-    "setting",
-    "call",
-    "fault",
-    "stripe_object",
-    "meter_event",
-    "idempotency",
-    "discord_webhook",
-    "discord_message",
+    *("setting", "call", "fault", "stripe_object", "meter_event", "idempotency"),
+    *("discord_webhook", "discord_bucket", "discord_message"),
 )
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 
 class Vocabulary(BaseModel):
-    """Roots x sectors x cities name the companies: 32 x 16 x 8 = 4,096 a language. `reasons` are format strings."""
+    """Roots x sectors x cities name 32 x 16 x 8 = 4,096 companies. `reasons` are format strings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

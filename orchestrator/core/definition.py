@@ -62,13 +62,21 @@ class Step:
     answered_by: str | None = None
     """A deferred answer: the step only remembers that it owes one, and this later job gives it."""
     resend: tuple[timedelta, ...] = RESEND
+    bundle: int = 200
+    """Commands that may travel in one message; 1 where a vendor is called: a slow one must hold nobody."""
 
     def retry_of(self, direction: Literal["do", "undo"]) -> Retry:
         return self.retry if direction == "do" else self.undo_retry
 
 
-def compensatable(
-    name: str, *, undo: str, retry: Retry, timeout: Timeout | timedelta, undo_retry: Retry = PATIENT
+def compensatable(  # noqa: PLR0913 - one row of a definition
+    name: str,
+    *,
+    undo: str,
+    retry: Retry,
+    timeout: Timeout | timedelta,
+    undo_retry: Retry = PATIENT,
+    bundle: int = 200,
 ) -> Step:
     return Step(
         name=name,
@@ -77,6 +85,7 @@ def compensatable(
         retry=retry,
         timeout=_timeout(timeout),
         undo_retry=undo_retry,
+        bundle=bundle,
     )
 
 

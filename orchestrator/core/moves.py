@@ -61,8 +61,6 @@ def advance(draft: Draft) -> None:
     state = draft.state
     if state.direction == "undo":
         _undo_next(draft)
-    elif state.stop is not None:
-        unwind(draft, state.stop)
     elif (following := draft.saga.after(state.step)) is not None:
         request(draft, following.name, "do")
     else:
@@ -94,8 +92,8 @@ def give_up(draft: Draft, reason: str, error: str, *, refused: bool) -> None:
     match draft.step.kind:
         case Kind.COMPENSATABLE:
             unwind(draft, reason)
-        case Kind.PIVOT if refused and not draft.state.doubt:
-            unwind(draft, reason)
+        case Kind.PIVOT if not draft.state.doubt and (refused or draft.state.stop is not None):
+            unwind(draft, draft.state.stop or reason)
         case Kind.PIVOT | Kind.RETRIABLE:
             _park(draft, reason, error)
         case Kind.BEST_EFFORT:

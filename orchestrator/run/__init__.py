@@ -1,0 +1,1 @@
+"""One group after another: load, decide, append, commit; then publish."""

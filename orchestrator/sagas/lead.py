@@ -12,7 +12,7 @@ CHAT = Retry(attempts=3, first=seconds(1), ceiling=seconds(10), budget=minutes(1
 # fmt: off
 LEAD = Saga(name="lead", version=1, begins_with=LeadRequested, deadline=hours(24), steps=(
     compensatable("reserve_quota",  undo="release_quota", retry=LEDGER,    timeout=seconds(10)),
-    compensatable("generate_leads", undo="discard_leads", retry=MODEL_API, timeout=per_lead(seconds(2), base=minutes(1))),
+    compensatable("generate_leads", undo="discard_leads", retry=MODEL_API, timeout=per_lead(seconds(2), base=minutes(1)), bundle=1),
     pivot        ("record_usage",                         retry=LEDGER,    timeout=seconds(10)),
     retriable    ("report_to_stripe", answered_by="flush"),
     best_effort  ("notify_discord",                       retry=CHAT,      timeout=seconds(10)),

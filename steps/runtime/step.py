@@ -38,7 +38,7 @@ class Attempt(Protocol):
     def client(self) -> Any: ...
 
     def transaction(self, **outside: str) -> AbstractAsyncContextManager[Connection]:
-        """A checkpoint: one transaction that first locks the step's effects row. `outside` ids are kept in it.
+        """A checkpoint: one transaction that first locks the effects row. `outside` ids are kept in it.
         Raises Fenced when the step was undone, answered, or taken over by another attempt: stop at once."""
         ...
 

@@ -12,7 +12,8 @@ ATTEMPT_SECONDS = 5.0
 
 async def port_answers(host: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), ATTEMPT_SECONDS)
+        async with asyncio.timeout(ATTEMPT_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
     writer.close()

@@ -121,8 +121,13 @@ def _is_installed(unit: str) -> bool:
 
 
 def _disable(unit: str) -> None:
-    """Keeps the unit from starting with the machine."""
-    for command in (["systemctl", "disable", "--quiet", unit], ["deb-systemd-helper", "disable", unit]):
+    """Keeps the unit from starting with the machine, whichever init system the machine may have."""
+    name = unit.partition(".")[0]
+    commands = [["systemctl", "disable", "--quiet", unit]]
+    if Path("/etc/init.d", name).exists():
+        commands.append(["update-rc.d", name, "disable"])
+    for command in commands:
         if shutil.which(command[0]):
             subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-            return
+    for link in Path("/etc/systemd/system").glob(f"*.wants/{unit}"):  # without systemctl nothing removed them
+        link.unlink(missing_ok=True)

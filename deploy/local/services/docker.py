@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from docker.errors import (  # type: ignore[import-untyped] # the library has no
 )
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
-from testcontainers.core.docker_client import DockerClient
+from testcontainers.core.docker_client import DockerClient, get_docker_host
 
 from deploy.local.services.errors import ImageMissing, ServerFailed
 from deploy.local.services.postgres import THROWAWAY_OPTIONS
@@ -27,6 +28,7 @@ POSTGRES_PORT, AMQP_PORT, MANAGEMENT_PORT, METRICS_PORT = 5432, 5672, 15672, 156
 POSTGRES_DATA = "/var/lib/postgresql/leadsaga"
 LABEL = "leadsaga.directory"
 START_SECONDS = 120.0
+DEFAULT_HOST = "unix:///var/run/docker.sock"
 
 
 async def docker_answers() -> bool:
@@ -35,10 +37,25 @@ async def docker_answers() -> bool:
 
 def _ping() -> bool:
     logging.getLogger("testcontainers").setLevel(logging.WARNING)
+    if not _listens(get_docker_host() or DEFAULT_HOST):
+        return False
     try:
-        return bool(DockerClient().client.ping())
+        client = DockerClient().client
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
     except (DockerException, OSError):
         return False
+
+
+def _listens(host: str) -> bool:
+    """Looks before the Docker library does: where no one listens, it forgets to close its socket."""
+    scheme, _, path = host.partition("://")
+    if scheme != "unix":
+        return True
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
 
 
 @dataclass(frozen=True, slots=True)

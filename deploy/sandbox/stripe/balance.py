@@ -27,7 +27,7 @@ def listed(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
     )
 
 
-def post(store: Store, customer: str, amount: int, currency: str, kind: str, details: Json) -> Json:  # noqa: PLR0917 - a posting's parts
+def post(store: Store, customer: str, amount: int, currency: str, kind: str, details: Json) -> Json:  # noqa: PLR0913, PLR0917 - a posting's parts
     """Adds to the balance (negative = credit) and writes the transaction that says so."""
     owner = store.get("customer", customer)
     ending = owner["balance"] + amount

@@ -1,4 +1,4 @@
-"""Every Stripe endpoint the sandbox serves: method, path, the name by which faults know it, and its handler."""
+"""Every Stripe endpoint the sandbox serves: method, path, the name faults know it by, and its handler."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

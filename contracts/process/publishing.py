@@ -47,6 +47,10 @@ class Publisher:
         self._opening = asyncio.Lock()
 
     @property
+    def connection(self) -> AbstractRobustConnection:
+        return self._connection
+
+    @property
     def connected(self) -> bool:
         channel = self._channel
         return self._connection.connected.is_set() and (channel is None or not channel.is_closed)

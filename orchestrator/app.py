@@ -1,0 +1,116 @@
+"""Composition root of the orchestrator: the only place that builds pool, broker, clock and metrics."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import uuid_utils
+
+from contracts.names import Names
+from contracts.process import logs
+from contracts.process.consuming import make_broker
+from contracts.process.health import serving
+from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
+from contracts.process.postgres import Database, connect
+from contracts.process.publishing import Publisher, publishing
+from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load
+from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
+from orchestrator.bus.consume import Ears
+from orchestrator.bus.publish import bundle_bounds, publisher_of
+from orchestrator.run.chores import Chores
+from orchestrator.run.group import Surroundings
+from orchestrator.run.loop import Loop
+from orchestrator.run.report import measure, tell
+from orchestrator.sagas import REGISTERED, sagas
+from orchestrator.settings import EngineSettings
+from orchestrator.store.postgres import PostgresStore
+
+log = logs.get("process")
+
+SHORTEST_TICK = 0.05
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_id() -> UUID:
+    """Ordered by time, so that a tenant's rows stay together in indexes."""
+    return UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+async def run(stopping: asyncio.Event | None = None) -> None:
+    """Runs until SIGTERM or SIGINT (or `stopping`), then finishes the groups it has begun."""
+    process, broker_settings = load(ProcessSettings), load(BrokerSettings)
+    engine, pool = load(EngineSettings), load(PoolSettings)
+    logs.configure("orchestrator", process.log_level)
+    stopping = stopping or stop_on_signals()
+    names = Names(broker_settings.queue_prefix)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            connect(engine.engine_url.get_secret_value(), pool, name="orchestrator")
+        )
+        publisher = await stack.enter_async_context(publishing(broker_settings, name="orchestrator"))
+        queues = await _declare(publisher, names)
+        loop, chores = _assemble(database, publisher, names, process, engine)
+        broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
+        Ears(loop, names).subscribe(broker, queues)
+        await stack.enter_async_context(serving(process, readiness(broker, publisher, database)))
+        tasks = [loop.run() for _ in range(engine.groups)]
+        await stack.enter_async_context(_working([*tasks, chores.run()], stopping))
+        await stack.enter_async_context(consumers_running(broker))
+        log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])
+        await stopping.wait()
+        log.info("stopping")
+
+
+def _assemble(
+    database: Database,
+    publisher: Publisher,
+    names: Names,
+    process: ProcessSettings,
+    engine: EngineSettings,
+) -> tuple[Loop, Chores]:
+    around = Surroundings(
+        store=PostgresStore(database),
+        sagas=sagas(process.time_scale),
+        clock=now,
+        draw=random.random,
+        new_id=new_id,
+        limit=engine.max_in_flight,
+    )
+    confirmed = list[UUID]()
+    publish = publisher_of(publisher, names, bundle_bounds(REGISTERED), confirmed.extend)
+    loop = Loop(around, publish, tell, engine.group_items)
+    tick = max(engine.tick_seconds * process.time_scale, SHORTEST_TICK)
+    return loop, Chores(loop, tick, lambda gauges: measure(gauges, now()), confirmed)
+
+
+async def _declare(publisher: Publisher, names: Names) -> list[str]:
+    queues = list(dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues()))
+    async with publisher.connection.channel() as channel:
+        await declare_exchanges(channel, names)
+        await declare_engine(channel, names)
+        await declare_steps(channel, names, queues)
+    return queues
+
+
+@asynccontextmanager
+async def _working(work: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in work]
+    for task in tasks:
+        # A loop that dies takes the process with it: a supervisor starts it again, and nothing was lost.
+        task.add_done_callback(lambda _: stopping.set())
+    try:
+        yield
+    finally:
+        failed = [task for task in tasks if task.done() and not task.cancelled()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in failed:
+            task.result()

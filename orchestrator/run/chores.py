@@ -1,0 +1,75 @@
+"""What has to be looked at from time to time: timers, turns, orders, events left behind, gauges."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from contracts.process import logs
+from contracts.process.postgres import TROUBLE
+from orchestrator.run.items import Ordered, Outbox, Tick
+from orchestrator.run.loop import Loop
+from orchestrator.store.port import Gauges
+
+log = logs.get("orchestrator")
+
+AT_ONCE = 500
+"""Rows that one round of a chore takes."""
+
+LEFT_BEHIND = timedelta(seconds=5)
+"""An event older than this was committed by somebody who did not live to publish it."""
+
+
+@dataclass(slots=True)
+class Chores:
+    loop: Loop
+    tick: float
+    """Seconds between two looks at the timers."""
+    measure: Callable[[Gauges], None]
+    confirmed: list[UUID] = field(default_factory=list)
+    """Events that the broker has: to be deleted with the next round, not with a commit of their own."""
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._repeat(self._timers, self.tick))
+            group.create_task(self._repeat(self._turns, self.tick))
+            group.create_task(self._repeat(self._orders, min(self.tick, 0.5)))
+            group.create_task(self._repeat(self._events, 1.0))
+            group.create_task(self._repeat(self._gauges, 2.0))
+
+    async def _repeat(self, chore: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            try:
+                await chore()
+            except TROUBLE as error:
+                log.warning("chore_failed", chore=chore.__name__, **logs.fault(error))
+            await asyncio.sleep(seconds)
+
+    async def _timers(self) -> None:
+        store, now = self.loop.around.store, self.loop.around.clock()
+        keys = [key for key in await store.due(now, limit=AT_ONCE) if key not in self.loop.woken]
+        if keys:
+            await self.loop.wake(keys)
+            await store.postpone(keys, now)
+
+    async def _turns(self) -> None:
+        await self.loop.handle([Tick()])
+
+    async def _orders(self) -> None:
+        orders = await self.loop.around.store.open_orders(limit=AT_ONCE)
+        await self.loop.handle([Ordered(order) for order in orders])
+
+    async def _events(self) -> None:
+        store = self.loop.around.store
+        done = list(self.confirmed)
+        if done:
+            await store.delete_events(done)
+            del self.confirmed[: len(done)]
+        old = await store.events_before(self.loop.around.clock() - LEFT_BEHIND, limit=AT_ONCE)
+        if old:
+            log.info("events_left_behind", count=len(old))
+            await self.loop.publish(Outbox(events=old))
+
+    async def _gauges(self) -> None:
+        self.measure(await self.loop.around.store.gauges())

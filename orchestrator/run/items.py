@@ -1,0 +1,64 @@
+"""What arrives at the orchestrator, and what leaves it."""
+
+from dataclasses import dataclass, field
+
+from contracts.messages import Command, Reply
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from orchestrator.store.port import EventOut, Letter, Order, SagaKey
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request from upstream."""
+
+    request: LeadRequested | CancelRequested | RefundRequested
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply from a step."""
+
+    reply: Reply
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A message that ended in a dead-letter queue; `command` if it could be read."""
+
+    letter: Letter
+    command: Command | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """A saga whose time may have come."""
+
+    key: SagaKey
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing but time went by: sagas that wait for their turn may get it."""
+
+
+Item = Asked | Answered | Died | Woken | Ordered | Tick
+
+
+@dataclass(slots=True)
+class Outbox:
+    """To be published after the commit. `commands` by queue."""
+
+    commands: dict[str, list[Command]] = field(default_factory=dict)
+    events: list[EventOut] = field(default_factory=list)
+    early: list[SagaKey] = field(default_factory=list)
+    """Woken before their time: their wake time may be moved up."""
+
+    def send(self, queue: str, command: Command) -> None:
+        self.commands.setdefault(queue, []).append(command)

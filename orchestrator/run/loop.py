@@ -1,0 +1,144 @@
+"""The loop: take what is waiting, handle it as one group, publish, then let the sources be acknowledged.
+
+A group is whatever arrived while the last one was handled: an idle system handles groups of one at once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from contracts.process import logs
+from contracts.process.postgres import AGAIN, AWAY
+from orchestrator.run.group import Report, Surroundings, process
+from orchestrator.run.items import Answered, Asked, Died, Item, Outbox, Woken
+from orchestrator.store.port import Letter, SagaKey
+
+log = logs.get("orchestrator")
+
+PAUSE = 0.5
+"""Seconds between tries while the database is away."""
+
+LUCK = 5
+"""Tries of a group that lost a race (deadlock, serialization) before it is taken apart."""
+
+Publish = Callable[[Outbox], Awaitable[None]]
+"""Returns when everything is confirmed, however long that takes."""
+
+Tell = Callable[[Report], None]
+
+
+@dataclass(slots=True)
+class _Delivered:
+    items: Sequence[Item]
+    handled: "asyncio.Future[None]"
+
+
+@dataclass(slots=True)
+class Loop:
+    around: Surroundings
+    publish: Publish
+    tell: Tell
+    most: int = 200
+    """Items in one group."""
+    inbox: "asyncio.Queue[_Delivered]" = field(default_factory=asyncio.Queue)
+    woken: set[SagaKey] = field(default_factory=set)
+    """Keys that are queued or being handled, so that the timer does not pile them up."""
+
+    async def handle(self, items: Sequence[Item]) -> None:
+        """Returns when the items are committed and all they led to is confirmed by the broker. Then, and only
+        then, their source may be acknowledged."""
+        if items:
+            handled = asyncio.get_running_loop().create_future()
+            self.inbox.put_nowait(_Delivered(items, handled))
+            await handled
+
+    async def wake(self, keys: Sequence[SagaKey]) -> None:
+        fresh = [key for key in keys if key not in self.woken]
+        self.woken.update(fresh)
+        try:
+            await self.handle([Woken(key) for key in fresh])
+        finally:
+            self.woken.difference_update(fresh)
+
+    async def run(self) -> None:
+        """One group after another, for ever. Several may run side by side: sagas are locked in one order."""
+        while True:
+            taken = [await self.inbox.get()]
+            size = len(taken[0].items)
+            while size < self.most and not self.inbox.empty():
+                taken.append(self.inbox.get_nowait())
+                size += len(taken[-1].items)
+            # Whose consumer was cancelled meanwhile gets its message again: nothing is lost by handling it.
+            report = await self._patiently([item for each in taken for item in each.items])
+            await self.publish(report.outbox)
+            self.tell(report)
+            for each in taken:
+                if not each.handled.done():
+                    each.handled.set_result(None)
+
+    async def _patiently(self, items: Sequence[Item]) -> Report:
+        while True:
+            try:
+                return await self._group(items)
+            except AWAY as error:
+                log.warning("database_away", **logs.fault(error))
+                await asyncio.sleep(PAUSE)
+
+    async def _group(self, items: Sequence[Item]) -> Report:
+        for _ in range(LUCK):
+            try:
+                return await process(self.around, items)
+            except AWAY:
+                raise
+            except AGAIN as error:
+                log.info("group_repeated", **logs.fault(error))
+            except Exception as error:  # noqa: BLE001 - one item is at fault: it must not stop the others
+                log.warning("group_failed", items=len(items), **logs.fault(error))
+                break
+        if len(items) == 1:
+            return await self._bury(items[0])
+        return await self._one_by_one(items)
+
+    async def _one_by_one(self, items: Sequence[Item]) -> Report:
+        whole = Report()
+        for item in items:
+            part = await self._group([item])
+            for queue, commands in part.outbox.commands.items():
+                whole.outbox.commands.setdefault(queue, []).extend(commands)
+            whole.outbox.events += part.outbox.events
+            whole.outbox.early += part.outbox.early
+            whole.appended += part.appended
+            whole.strangers += part.strangers
+            whole.stale += part.stale
+        return whole
+
+    async def _bury(self, item: Item) -> Report:
+        """What fails alone, again and again, is kept for a human. Timers and orders come again."""
+        letter = _letter(item, self.around)
+        if letter is not None:
+            async with self.around.store.group() as group:
+                await group.bury([letter])
+        return Report()
+
+
+def _letter(item: Item, around: Surroundings) -> Letter | None:
+    match item:
+        case Asked(request):
+            queue, message = "requests", request.model_dump_json()
+            tenant_id, name = request.tenant_id, f"{request.type}:{request.request_id}"
+        case Answered(reply):
+            queue, message = "replies", reply.model_dump_json()
+            tenant_id, name = reply.tenant_id, f"{reply.saga_id}:{reply.step}:{reply.attempt}"
+        case Died(letter):
+            return letter
+        case _:
+            return None
+    return Letter(
+        dead_letter_id=around.new_id(),
+        queue=queue,
+        message_id=f"{tenant_id}:{name}",
+        error="GroupFailed",
+        reason="the orchestrator failed to handle it; its log says where",
+        message=message.encode(),
+        tenant_id=tenant_id,
+    )

@@ -1,0 +1,145 @@
+"""What a saga tells the world: commands from its state, events from its log entries."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from contracts import events
+from contracts.messages import Command
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from orchestrator.core.definition import Saga
+from orchestrator.core.log import Accepted, Ended, Entry, Parked
+from orchestrator.core.state import State
+from orchestrator.store.port import EventOut, SagaKey, Stored
+
+
+def command_for(saga: Saga, key: SagaKey, request_id: str, state: State) -> tuple[str, Command]:
+    """The queue and the command of the attempt that the saga now waits for."""
+    assert state.step is not None
+    step = saga.step(state.step)
+    queue = step.name if state.direction == "do" else step.undo or step.name
+    return queue, Command(
+        tenant_id=key[0],
+        saga_id=key[1],
+        saga=saga.name,
+        request_id=request_id,
+        step=step.name,
+        direction=state.direction,
+        attempt=state.attempt,
+        last=state.last,
+        timeout=state.timeout,
+        request=state.request,
+        facts=state.facts,
+    )
+
+
+def repeat_delivery(saga: Saga, stored: Stored) -> tuple[str, Command] | None:
+    """A command that was done already, for a step that announces what it did: it will say so again. Used
+    when upstream asks again for a request that was delivered."""
+    if saga.name != "lead" or "record_usage" not in stored.state.facts:
+        return None
+    return "record_usage", Command(
+        tenant_id=stored.key[0],
+        saga_id=stored.key[1],
+        saga=saga.name,
+        request_id=stored.request_id,
+        step="record_usage",
+        direction="do",
+        attempt=1,
+        last=False,
+        timeout=saga.step("record_usage").timeout.of(stored.state.request).total_seconds(),
+        request=stored.state.request,
+        facts=stored.state.facts,
+    )
+
+
+def events_of(saga: Saga, before: Stored, entries: Sequence[Entry], state: State) -> list[EventOut]:
+    said = []
+    for seq, entry in enumerate(entries, before.entries + 1):
+        body = _event(saga, before, seq, entry, state)
+        if body is not None:
+            said.append(_out(body))
+    return said
+
+
+def status_again(saga: Saga, stored: Stored, at: datetime) -> list[EventOut]:
+    """The same request again is answered with the same outcome, by the same event."""
+    entry: Entry
+    if stored.state.status == "completed":
+        entry = Ended(at=at, outcome="completed")
+    elif stored.state.status == "rolled_back":
+        entry = Ended(at=at, outcome="rolled_back", reason=stored.state.reason)
+    else:
+        entry = Accepted(at=at, request={}, deadline_at=at)
+    # A saga's Accepted is always its first entry, and its Ended always its last.
+    seq = stored.entries if isinstance(entry, Ended) else 1
+    body = _event(saga, stored, seq, entry, stored.state)
+    return [] if body is None else [_out(body)]
+
+
+def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> events.Event | None:
+    match entry:
+        case Accepted():
+            name: str = "accepted"
+        case Ended(outcome="completed"):
+            name = saga.completes_as
+        case Ended():
+            name = "failed"
+        case Parked():
+            name = "parked"
+        case _:
+            return None
+    tenant_id, saga_id = before.key
+    asked = state.request
+    common: dict[str, Any] = {
+        "event_id": uuid5(saga_id, f"{name} {seq}"),
+        "tenant_id": tenant_id,
+        "request_id": asked.get("request_id", before.request_id),
+        "saga": saga.name,
+        "saga_id": saga_id,
+        "refund_id": asked.get("refund_id"),
+        "at": entry.at,
+    }
+    match name:
+        case "accepted":
+            return events.Accepted(**common)
+        case "completed":
+            delivered = int(state.facts.get("record_usage", {}).get("leads", 0))
+            return events.Completed(**common, requested=int(asked["leads"]), delivered=delivered)
+        case "refunded":
+            leads = int(state.facts.get("refund_usage", {}).get("leads", 0))
+            return events.Refunded(**common, leads=leads)
+        case "failed":
+            return events.Failed(**common, reason=state.reason or "the request could not be carried out")
+        case _:
+            assert isinstance(entry, Parked)
+            return events.Parked(**common, step=entry.step, reason=entry.reason)
+
+
+def refusal(
+    request: LeadRequested | CancelRequested | RefundRequested, reason: str, at: datetime
+) -> EventOut:
+    refund = isinstance(request, RefundRequested)
+    return _out(
+        events.Refused(
+            event_id=uuid5(NAMESPACE_URL, f"refused {request.model_dump_json()} {reason}"),
+            tenant_id=request.tenant_id,
+            request_id=request.request_id,
+            saga="refund" if refund else "lead",
+            saga_id=None,
+            refund_id=request.refund_id if isinstance(request, RefundRequested) else None,
+            at=at,
+            reason=reason,
+        )
+    )
+
+
+def _out(event: events.Event) -> EventOut:
+    event_id: UUID = event.event_id
+    return EventOut(
+        event_id=event_id,
+        tenant_id=event.tenant_id,
+        event=event.event,
+        body=event.model_dump_json(),
+    )

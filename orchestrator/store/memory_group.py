@@ -1,0 +1,101 @@
+"""One transaction of the store in memory: it works on a draft of all tables."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from itertools import chain, zip_longest
+from typing import Literal
+from uuid import UUID
+
+from orchestrator.store.admission import Remembered, RequestKey, judge, key_of
+from orchestrator.store.codec import storable
+from orchestrator.store.errors import LogConflict
+from orchestrator.store.memory_tables import Tables, moved_row, new_row
+from orchestrator.store.port import (
+    Admission,
+    Admitted,
+    Change,
+    EventOut,
+    Incoming,
+    Letter,
+    SagaKey,
+    Stored,
+    Turns,
+)
+
+
+class MemoryGroup:
+    def __init__(self, tables: Tables, now: datetime) -> None:
+        self._tables = tables
+        self._now = now
+
+    async def admit(self, requests: Sequence[Incoming]) -> list[Admission]:
+        statuses = {tenant_id: tenant.status for tenant_id, tenant in self._tables.tenants.items()}
+        answers = judge(requests, remembered=self._tables.requests, tenants=statuses)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, Admitted):
+                remembered = Remembered(request.content_hash, request.saga_id)
+                self._tables.requests[key_of(request)] = remembered
+        return answers
+
+    async def find(self, wanted: Collection[RequestKey]) -> dict[RequestKey, SagaKey]:
+        known = self._tables.requests
+        return {request: (request[0], known[request].saga_id) for request in wanted if request in known}
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored]:
+        sagas = self._tables.sagas
+        return {key: sagas[key].stored(key) for key in sorted(set(keys)) if key in sagas}
+
+    async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
+        flying = self._tables.flying()
+        free = max(limit - flying.total(), 0)
+        rooms = {
+            tenant_id: max(tenant.sagas_in_flight - flying[tenant_id], 0)
+            for tenant_id, tenant in self._tables.tenants.items()
+        }
+        lines: dict[str, list[SagaKey]] = {}
+        for key, row in sorted(self._tables.sagas.items()):
+            if row.status == "waiting":
+                lines.setdefault(key[0], []).append(key)
+        firsts = [line[: rooms[tenant_id]] for tenant_id, line in lines.items()]
+        rounds = chain.from_iterable(zip_longest(*firsts))
+        waiting = tuple(key for key in rounds if key is not None)[:free]
+        asked = {*tenants, *(tenant_id for tenant_id, _ in waiting)}
+        room = {tenant_id: rooms[tenant_id] for tenant_id in sorted(asked) if tenant_id in rooms}
+        return Turns(free=free, room=room, waiting=waiting)
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Raises LogConflict. Changes without entries say nothing and are left out."""
+        sagas = self._tables.sagas
+        for change in changes:
+            if not change.entries:
+                continue
+            key, row = change.before.key, sagas.get(change.before.key)
+            if change.before.entries != (0 if row is None else len(row.log)):
+                raise LogConflict
+            sagas[key] = new_row(change) if row is None else moved_row(row, change)
+
+    async def add_events(self, events: Sequence[EventOut]) -> None:
+        for event in events:
+            self._tables.events.setdefault(event.event_id, (event, self._now))
+
+    async def bury(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            plain = replace(
+                letter,
+                message_id=storable(letter.message_id),
+                error=storable(letter.error),
+                reason=storable(letter.reason),
+            )
+            self._tables.letters.setdefault((plain.queue, plain.message_id), plain)
+
+    async def close_letters(self, key: SagaKey, status: Literal["replayed", "resolved", "moot"]) -> None:
+        for name, letter in self._tables.letters.items():
+            if (letter.tenant_id, letter.saga_id) == key and letter.status == "open":
+                self._tables.letters[name] = replace(letter, status=status)  # type: ignore[arg-type]  # a letter is buried open or moot only
+
+    async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None:
+        for order_id, result in results:
+            order, earlier = self._tables.orders.get(order_id, (None, None))
+            if order is not None and earlier is None:
+                self._tables.orders[order_id] = (order, storable(result))

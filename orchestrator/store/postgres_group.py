@@ -1,0 +1,118 @@
+"""One transaction of the orchestrator on Postgres: a statement for each kind of work, however many sagas."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+from orchestrator.store import postgres_rows as rows
+from orchestrator.store.admission import Remembered, RequestKey, judge, key_of
+from orchestrator.store.codec import storable
+from orchestrator.store.errors import LogConflict
+from orchestrator.store.port import (
+    Admission,
+    Change,
+    EventOut,
+    Incoming,
+    Letter,
+    SagaKey,
+    Stored,
+    Turns,
+)
+from orchestrator.store.queries import sql
+from orchestrator.store.turns import shares
+
+
+class PostgresGroup:
+    def __init__(self, connection: Any) -> None:
+        """A connection inside a transaction that began with the statement `settings`."""
+        self.connection = connection
+
+    async def admit(self, requests: Sequence[Incoming]) -> list[Admission]:
+        if not requests:
+            return []
+        ids = sorted({request.tenant_id for request in requests})
+        found = await self.connection.fetch(sql("tenants"), ids)
+        tenants = {record["tenant_id"]: record["status"] for record in found}
+        inserted = await self._remember(requests, tenants)
+        others = {key_of(request) for request in requests if request.tenant_id in tenants} - inserted
+        return judge(requests, remembered=await self._remembered(others), tenants=tenants)
+
+    async def _remember(self, requests: Sequence[Incoming], tenants: Mapping[str, str]) -> set[RequestKey]:
+        firsts: dict[RequestKey, Incoming] = {}
+        for request in requests:
+            if tenants.get(request.tenant_id) == "active":
+                firsts.setdefault(key_of(request), request)
+        if not firsts:
+            return set()
+        inserted = await self.connection.fetch(sql("remember_requests"), *rows.of_requests(firsts.values()))
+        return {rows.request_key(record) for record in inserted}
+
+    async def _remembered(self, wanted: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
+        if not wanted:
+            return {}
+        found = await self.connection.fetch(sql("requests"), *rows.columns(wanted))
+        return {rows.request_key(record): rows.remembered(record) for record in found}
+
+    async def find(self, wanted: Collection[RequestKey]) -> dict[RequestKey, SagaKey]:
+        known = await self._remembered(wanted)
+        return {request: (request[0], earlier.saga_id) for request, earlier in known.items()}
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored]:
+        if not keys:
+            return {}
+        found = await self.connection.fetch(sql("load"), *rows.columns(set(keys)))
+        return {rows.key(record): rows.stored(record) for record in found}
+
+    async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
+        """Waits for other groups that give turns, so call it after `admit` and `load`."""
+        await self.connection.execute(sql("one_starter"))
+        places = await self.connection.fetch(sql("places"), list(tenants))
+        free = max(limit - sum(place["in_flight"] for place in places), 0)
+        rooms = {place["tenant_id"]: place["room"] for place in places}
+        share = shares({place["tenant_id"]: place["room"] for place in places if place["waits"]}, free)
+        waiting = await self._take(share, free)
+        asked = {*tenants, *(tenant_id for tenant_id, _ in waiting)}
+        room = {tenant_id: rooms[tenant_id] for tenant_id in sorted(asked) if tenant_id in rooms}
+        return Turns(free=free, room=room, waiting=waiting)
+
+    async def _take(self, share: Mapping[str, int], free: int) -> tuple[SagaKey, ...]:
+        if not share:
+            return ()
+        taken = await self.connection.fetch(sql("turns"), list(share), list(share.values()), free)
+        return tuple(rows.key(record) for record in taken)
+
+    async def save(self, changes: Sequence[Change]) -> None:
+        """Raises LogConflict. Changes without entries say nothing and are left out."""
+        changes = [change for change in changes if change.entries]
+        new = [change for change in changes if change.before.entries == 0]
+        moved = [change for change in changes if change.before.entries > 0]
+        if new:
+            await self._expect(len(new), sql("create"), rows.of_new(new))
+        if moved:
+            await self._expect(len(moved), sql("update"), rows.of_moved(moved))
+        if changes:
+            await self.connection.execute(sql("append"), *rows.of_entries(changes))
+
+    async def _expect(self, count: int, statement: str, parameters: rows.Columns) -> None:
+        done = await self.connection.execute(statement, *parameters)
+        if int(done.rpartition(" ")[2]) != count:
+            raise LogConflict
+
+    async def add_events(self, events: Sequence[EventOut]) -> None:
+        if events:
+            await self.connection.execute(sql("add_events"), *rows.of_events(events))
+
+    async def bury(self, letters: Sequence[Letter]) -> None:
+        firsts: dict[tuple[str, str], Letter] = {}
+        for letter in letters:
+            firsts.setdefault((letter.queue, storable(letter.message_id)), letter)
+        if firsts:
+            await self.connection.execute(sql("bury"), *rows.of_letters(firsts.values()))
+
+    async def close_letters(self, key: SagaKey, status: Literal["replayed", "resolved", "moot"]) -> None:
+        await self.connection.execute(sql("close_letters"), *key, status)
+
+    async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None:
+        if results:
+            firsts = dict(reversed([(order_id, storable(result)) for order_id, result in results]))
+            await self.connection.execute(sql("finish_orders"), *rows.columns(firsts.items()))

@@ -1,0 +1,180 @@
+-- Every statement of the orchestrator. They work on whole groups: parameters are parallel arrays.
+-- They run in a transaction that began with `settings`, as the role leadsaga_engine.
+
+-- name: settings
+-- A plan is kept, and one made while a table was new would scan all of it once it has grown: none may scan whole tables.
+SET LOCAL enable_seqscan = off;
+
+-- name: tenants
+-- The status of the tenants that exist.
+SELECT tenant_id, status FROM tenants WHERE tenant_id = ANY ($1::text[]);
+
+-- name: remember_requests
+-- New requests; one that another group is just writing is waited for. In key order, so that two groups cannot wait for each other.
+INSERT INTO requests (tenant_id, saga, request_id, content_hash, saga_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[])
+    AS n (tenant_id, saga, request_id, content_hash, saga_id)
+ORDER BY n.tenant_id, n.saga, n.request_id
+ON CONFLICT (tenant_id, saga, request_id) DO NOTHING
+RETURNING tenant_id, saga, request_id;
+
+-- name: requests
+-- What is remembered of requests.
+SELECT r.tenant_id, r.saga, r.request_id, r.content_hash, r.saga_id
+FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, saga, request_id)
+JOIN requests r ON (r.tenant_id, r.saga, r.request_id) = (k.tenant_id, k.saga, k.request_id);
+
+-- name: load
+-- Locks sagas in key order and reads them.
+SELECT s.tenant_id, s.saga_id, s.saga, s.version, s.request_id, s.entries, s.request::text, s.state::text
+FROM unnest($1::text[], $2::uuid[]) AS k (tenant_id, saga_id)
+JOIN sagas s ON (s.tenant_id, s.saga_id) = (k.tenant_id, k.saga_id)
+ORDER BY s.tenant_id, s.saga_id
+FOR NO KEY UPDATE OF s;
+
+-- name: create
+-- New sagas. One that exists already is left alone, and missing in the count of rows.
+INSERT INTO sagas (tenant_id, saga_id, saga, version, request_id, request, status, state, entries, in_flight, wake_at,
+                   created_at, updated_at)
+SELECT n.tenant_id, n.saga_id, n.saga, n.version, n.request_id, n.request::jsonb, n.status, n.state::jsonb, n.entries,
+       n.in_flight, n.wake_at, n.created_at, n.updated_at
+FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[],
+            $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
+    AS n (tenant_id, saga_id, saga, version, request_id, request, status, state, entries,
+          in_flight, wake_at, created_at, updated_at)
+ORDER BY n.tenant_id, n.saga_id
+ON CONFLICT (tenant_id, saga_id) DO NOTHING;
+
+-- name: update
+-- Where sagas stand now, if their log is as long as expected. The usual step changes no indexed column: the wake time may stay early.
+UPDATE sagas s
+SET status = n.status, state = n.state::jsonb, entries = n.entries, in_flight = n.in_flight, updated_at = n.updated_at,
+    wake_at = CASE WHEN n.needed_at IS NULL OR n.status <> s.status THEN n.needed_at
+                   ELSE least(s.wake_at, n.needed_at) END
+FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::int[], $7::boolean[], $8::timestamptz[],
+            $9::timestamptz[])
+    AS n (tenant_id, saga_id, before, status, state, entries, in_flight, needed_at, updated_at)
+WHERE (s.tenant_id, s.saga_id) = (n.tenant_id, n.saga_id) AND s.entries = n.before;
+
+-- name: append
+-- New entries of the transaction log.
+INSERT INTO saga_log (tenant_id, saga_id, seq, at, kind, entry)
+SELECT n.tenant_id, n.saga_id, n.seq, n.at, n.kind, n.entry::jsonb
+FROM unnest($1::text[], $2::uuid[], $3::int[], $4::timestamptz[], $5::text[], $6::text[])
+    AS n (tenant_id, saga_id, seq, at, kind, entry);
+
+-- name: history
+-- The transaction log of one saga.
+SELECT entry::text FROM saga_log WHERE tenant_id = $1 AND saga_id = $2 ORDER BY seq;
+
+-- name: one_starter
+-- One group at a time gives turns, until it ends: two that count side by side would both fill the same places.
+SELECT pg_advisory_xact_lock(hashtext('leadsaga turns'));
+
+-- name: places
+-- Tenants that are asked for, have sagas in flight or wait: how many more may be in flight. Hops from tenant to tenant, however many wait.
+WITH RECURSIVE waiting AS (
+    (SELECT tenant_id FROM sagas WHERE status = 'waiting' ORDER BY tenant_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.tenant_id FROM sagas s
+            WHERE s.status = 'waiting' AND s.tenant_id > w.tenant_id ORDER BY s.tenant_id LIMIT 1)
+    FROM waiting w WHERE w.tenant_id IS NOT NULL
+), flying AS (
+    SELECT tenant_id, count(*)::int AS sagas FROM sagas WHERE in_flight GROUP BY tenant_id
+), wanted AS (
+    SELECT tenant_id FROM waiting UNION SELECT tenant_id FROM flying UNION SELECT unnest($1::text[])
+)
+SELECT t.tenant_id, coalesce(f.sagas, 0) AS in_flight, greatest(t.sagas_in_flight - coalesce(f.sagas, 0), 0) AS room,
+       EXISTS (SELECT FROM waiting w WHERE w.tenant_id = t.tenant_id) AS waits
+FROM tenants t
+LEFT JOIN flying f USING (tenant_id)
+WHERE t.tenant_id IN (SELECT tenant_id FROM wanted);
+
+-- name: turns
+-- Locks waiting sagas: the first of each tenant, then the second of each. Ids grow with time, so the first is the oldest.
+SELECT turn.tenant_id, taken.saga_id
+FROM (
+    SELECT k.tenant_id, line.saga_id, line.place
+    FROM unnest($1::text[], $2::int[]) AS k (tenant_id, share)
+    CROSS JOIN LATERAL (
+        SELECT w.saga_id, row_number() OVER (ORDER BY w.saga_id) AS place
+        FROM (SELECT saga_id FROM sagas WHERE tenant_id = k.tenant_id AND status = 'waiting'
+              ORDER BY tenant_id, saga_id LIMIT k.share) w
+    ) line
+    ORDER BY line.place, k.tenant_id
+) turn
+CROSS JOIN LATERAL (
+    SELECT s.saga_id FROM sagas s
+    WHERE s.tenant_id = turn.tenant_id AND s.saga_id = turn.saga_id AND s.status = 'waiting'
+    FOR NO KEY UPDATE SKIP LOCKED
+) taken
+ORDER BY turn.place, turn.tenant_id
+LIMIT $3;
+
+-- name: due
+-- Sagas whose wake time has come.
+SELECT tenant_id, saga_id FROM sagas WHERE wake_at <= $1 ORDER BY wake_at, tenant_id, saga_id LIMIT $2;
+
+-- name: postpone
+-- Wake times that were reached too early move to when the saga needs it, as its row says once it is locked.
+WITH locked AS (
+    SELECT s.tenant_id, s.saga_id
+    FROM unnest($1::text[], $2::uuid[]) AS k (tenant_id, saga_id)
+    JOIN sagas s ON (s.tenant_id, s.saga_id) = (k.tenant_id, k.saga_id)
+    ORDER BY s.tenant_id, s.saga_id
+    FOR NO KEY UPDATE OF s
+)
+UPDATE sagas s
+SET wake_at = least((s.state ->> 'due_at')::timestamptz, (s.state ->> 'deadline_at')::timestamptz)
+FROM locked
+WHERE (s.tenant_id, s.saga_id) = (locked.tenant_id, locked.saga_id) AND s.wake_at <= $3;
+
+-- name: add_events
+-- What upstream is to hear.
+INSERT INTO events_out (event_id, tenant_id, event, body)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS n (event_id, tenant_id, event, body)
+ORDER BY n.event_id
+ON CONFLICT (event_id) DO NOTHING;
+
+-- name: events_before
+-- Events that should have left long ago.
+SELECT event_id, tenant_id, event, body FROM events_out WHERE created_at < $1 ORDER BY created_at, event_id LIMIT $2;
+
+-- name: delete_events
+-- Events that the broker confirmed.
+DELETE FROM events_out WHERE event_id = ANY ($1::uuid[]);
+
+-- name: bury
+-- Dead letters. One that died before is the same row, seen again now.
+INSERT INTO dead_letters (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id, error,
+                          reason, fingerprint, message, status)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[],
+                     $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])
+    AS n (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id, error,
+          reason, fingerprint, message, status)
+ORDER BY n.queue, n.message_id
+ON CONFLICT (queue, message_id) DO UPDATE SET last_at = now();
+
+-- name: close_letters
+-- What became of a saga's open dead letters.
+UPDATE dead_letters SET status = $3 WHERE tenant_id = $1 AND saga_id = $2 AND status = 'open';
+
+-- name: open_orders
+-- What operators ordered and nobody has taken yet.
+SELECT order_id, tenant_id, saga_id, kind, verdict, actor, reason FROM orders
+WHERE taken_at IS NULL ORDER BY created_at, order_id LIMIT $1;
+
+-- name: finish_orders
+-- What became of orders. The first result stands.
+UPDATE orders o SET taken_at = now(), result = n.result
+FROM unnest($1::uuid[], $2::text[]) AS n (order_id, result)
+WHERE o.order_id = n.order_id AND o.taken_at IS NULL;
+
+-- name: gauges
+-- Counts over all tenants, for metrics.
+SELECT (SELECT count(*) FROM sagas WHERE status = 'waiting') AS waiting,
+       (SELECT count(*) FROM sagas WHERE in_flight) AS in_flight,
+       (SELECT count(*) FROM sagas WHERE status = 'parked') AS parked,
+       (SELECT count(*) FROM dead_letters WHERE status = 'open') AS open_dead_letters,
+       (SELECT count(*) FROM events_out) AS events_waiting,
+       (SELECT min(created_at) FROM sagas WHERE status IN ('waiting', 'running', 'unwinding')) AS oldest_unfinished;

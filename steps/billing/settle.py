@@ -1,0 +1,125 @@
+"""One call to Stripe, and what is known after it.
+
+'sending' means that a call may have been taken. A yes settles that, or a refusal under the same idempotency
+key (Stripe replays the first result of a key). `attempts` fences: what a call that was given up for lost
+reports late changes nothing, except that a yes is always true.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from contracts.errors import StepError, StepRejected, StepTransient, StepUnknown
+from contracts.process import logs
+from contracts.process.postgres import Database
+from steps.billing.intents import Intent
+from steps.billing.ports import UsageMeter
+from steps.billing.settings import CALL_SECONDS, IDENTIFIER_HOURS, LEASE, Pace
+from steps.clients.stripe import UsageUnknown
+from steps.runtime.step import Connection
+
+log = logs.get("flush")
+
+_HOLD = """
+UPDATE intents SET state = 'ambiguous', retry_at = NULL
+WHERE tenant_id = $1 AND state = 'sending' AND coalesce(retry_at, now()) <= now()
+    AND first_sent_at < now() - make_interval(hours => $2)
+RETURNING intent_id
+"""
+
+_BEGIN = """
+UPDATE intents SET state = 'sending', attempts = attempts + 1, first_sent_at = coalesce(first_sent_at, now()),
+    first_key = coalesce(first_key, key_generation), retry_at = now() + make_interval(secs => $5)
+WHERE tenant_id = $1 AND intent_id = $2 AND state = $3 AND attempts = $4
+    AND coalesce(retry_at, now()) <= now()
+RETURNING attempts
+"""
+
+_CONFIRM = """
+UPDATE intents SET state = 'confirmed', settled_at = now(), retry_at = NULL, error = NULL
+WHERE tenant_id = $1 AND intent_id = $2 AND state IN ('pending', 'sending', 'ambiguous')
+"""
+
+_AGAIN = """
+UPDATE intents SET state = $4, retry_at = now() + make_interval(secs => $5), error = $6,
+    key_generation = key_generation + $7,
+    first_sent_at = CASE WHEN $4 = 'sending' THEN first_sent_at END,
+    first_key = CASE WHEN $4 = 'sending' THEN first_key END
+WHERE tenant_id = $1 AND intent_id = $2 AND attempts = $3 AND state = 'sending'
+"""
+
+_REJECT = """
+UPDATE intents SET state = 'rejected', settled_at = now(), retry_at = NULL, error = $4,
+    first_sent_at = NULL, first_key = NULL
+WHERE tenant_id = $1 AND intent_id = $2 AND attempts = $3 AND state = 'sending'
+"""
+
+
+async def hold_forgotten(connection: Connection, tenant_id: str) -> None:
+    """Doubtful intents whose identifier Stripe may soon forget are held: another call could bill twice."""
+    for row in await connection.fetch(_HOLD, tenant_id, IDENTIFIER_HOURS):
+        log.error("intent_ambiguous", tenant=tenant_id, intent=str(row["intent_id"]))
+
+
+async def send(database: Database, meter: UsageMeter, intent: Intent, pace: Pace) -> None:
+    """Calls Stripe once and commits what that proved. A process that dies in between leaves 'sending', and
+    the same identifier is sent again when the lease is over."""
+    async with database.transaction(intent.tenant_id) as connection:
+        attempt = await connection.fetchval(
+            _BEGIN, intent.tenant_id, intent.intent_id, intent.state, intent.attempts, LEASE
+        )
+    if attempt is None:
+        return  # another process was faster
+    error = await _call(meter, intent)
+    if error is not None:
+        log.warning(
+            "usage_not_sent", tenant=intent.tenant_id, intent=str(intent.intent_id), error=error.error
+        )
+    settle = _settlement(intent, attempt, error, pace)
+    async with database.transaction(intent.tenant_id) as connection:
+        await settle(connection)
+
+
+async def _call(meter: UsageMeter, intent: Intent) -> StepError | None:
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            await meter.send_usage(
+                identifier=intent.identifier,
+                customer=intent.customer,
+                event_name=intent.event_name,
+                value=intent.value,
+                at=intent.event_at,
+                idempotency_key=intent.idempotency_key,
+            )
+    except StepError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever broke the call, it may have been taken
+        log.warning("usage_call_failed", tenant=intent.tenant_id, **logs.fault(error))
+        return StepUnknown("the call to Stripe broke off", error=type(error).__name__)
+    return None
+
+
+def _settlement(
+    intent: Intent, attempt: int, error: StepError | None, pace: Pace
+) -> Callable[[Connection], Awaitable[Any]]:
+    key = (intent.tenant_id, intent.intent_id)
+    if error is None:
+        return lambda connection: connection.execute(_CONFIRM, *key)
+    if isinstance(error, StepRejected) and intent.refusal_is_proof:
+        return lambda connection: connection.execute(_REJECT, *key, attempt, _text(error))
+    # What one call proves of itself says nothing of an earlier one: that stays open, and the same
+    # identifier is sent again while that is safe.
+    surely_not = isinstance(error, StepTransient) and not intent.perhaps_taken
+    rotate = int(isinstance(error, UsageUnknown) and error.stored)
+    wait = pace.retry.delay(
+        attempt,
+        draw=random.random(),  # noqa: S311 - spreads load, protects nothing
+        retry_after=error.retry_after if isinstance(error, StepTransient) else None,
+    )
+    state = "pending" if surely_not else "sending"
+    return lambda connection: connection.execute(_AGAIN, *key, attempt, state, wait, _text(error), rotate)
+
+
+def _text(error: StepError) -> str:
+    return f"{error.error}: {error.reason}"[:500]

@@ -1,0 +1,1 @@
+"""How leads are asked for, read, priced and kept as drafts."""

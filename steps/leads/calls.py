@@ -1,0 +1,121 @@
+"""One call for a part of a request, from its turn to its checkpoint."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contracts.messages import Command
+from contracts.process import logs
+from contracts.requests import LeadRequested
+from steps.clients.model import Model, ModelAnswer, ModelAway, ModelRefused
+from steps.leads.drafts import CallOutcome, CallRecord, record, store
+from steps.leads.parse import Answer, parse
+from steps.leads.pricing import cost_of
+from steps.leads.prompt import SCHEMA, Part, max_tokens, prompt_for
+from steps.runtime.step import Attempt
+
+log = logs.get("generate_leads")
+
+SHORTEST_CALL = 1.0
+"""Seconds; with less than that left of the attempt a call is not worth its tokens."""
+
+CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
+UNREADABLE = "UnreadableAnswer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """`companies` are the new drafts. Their number may be anything from none to what was asked for."""
+
+    companies: Sequence[str] = ()
+    invalid: int = 0
+    duplicates: int = 0
+    whole: bool = True
+    """False when the answer was cut or could not be read."""
+
+    @property
+    def wasteful(self) -> bool:
+        """The model had more to give than what could be kept of its answer."""
+        return bool(self.invalid or self.duplicates or not self.whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The model itself would not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAsked:
+    """The attempt's time was over before the call's turn came."""
+
+
+CallResult = Answered | Declined | NotAsked | ModelAway | ModelRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What all calls of one attempt share."""
+
+    command: Command
+    request: LeadRequested
+    attempt: Attempt
+    side_by_side: int
+    deadline: float
+    """On the event loop's clock: the attempt ends in good order before its time limit ends it."""
+
+    async def ask(self, part: Part, found: Sequence[str]) -> CallResult:
+        """Everything that is known of the call is committed when this returns. Raises Fenced."""
+        model: Model = self.attempt.client
+        try:
+            begin_before = self.deadline - SHORTEST_CALL
+            async with model.slots.take(self.command.tenant_id, self.side_by_side, begin_before):
+                within = self.deadline - asyncio.get_running_loop().time()
+                answer = await model.call(
+                    prompt_for(self.request, part, found), SCHEMA, max_tokens(part), within=within
+                )
+        except (ModelAway, ModelRefused) as error:
+            await self._note_failure(part, error)
+            return error
+        except TimeoutError:
+            return NotAsked()
+        return await self._keep(part, answer)
+
+    async def _keep(self, part: Part, answer: ModelAnswer) -> CallResult:
+        declined = answer.stop_reason == "refusal"
+        read = Answer() if declined else parse(answer.text, part.leads)
+        outcome: CallOutcome = "refused" if declined else "answered"
+        if answer.stop_reason in CUT:
+            outcome = "truncated"
+        call = CallRecord(
+            part=part.number,
+            model=answer.model,
+            outcome=outcome,
+            error=None if read.readable else UNREADABLE,
+            provider_id=answer.request_id,
+            cost=cost_of(answer.model, answer.usage, answer.started_at),
+            started_at=answer.started_at,
+            seconds=answer.seconds,
+        )
+        async with self.attempt.transaction() as connection:
+            companies = await store(connection, self.command, part.number, read.leads)
+            await record(connection, self.command, call)
+        if declined:
+            return Declined()
+        known = len(read.leads) - len(companies)
+        whole = read.readable and outcome != "truncated"
+        return Answered(companies, read.invalid, read.duplicates + known, whole)
+
+    async def _note_failure(self, part: Part, error: ModelAway | ModelRefused) -> None:
+        report = error.report
+        log.warning("model_call_failed", error=error.error, part=part.number, seconds=report.seconds)
+        call = CallRecord(
+            part=part.number,
+            model=report.model,
+            outcome="timed_out" if report.timed_out else "failed",
+            error=error.error,
+            provider_id=report.request_id,
+            started_at=report.started_at,
+            seconds=report.seconds,
+        )
+        async with self.attempt.transaction() as connection:
+            await record(connection, self.command, call)

@@ -1,0 +1,138 @@
+"""Drafts and the record of model calls in the database. A draft belongs to nobody until usage is recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from contracts.messages import Command
+from steps.leads.parse import Lead
+from steps.leads.pricing import NO_TOKENS_KNOWN, Cost
+from steps.runtime.step import Connection
+
+CallOutcome = Literal["answered", "truncated", "refused", "failed", "timed_out"]
+
+_COMPANIES = """
+SELECT company FROM leads WHERE tenant_id = $1 AND saga_id = $2 AND visible_at IS NULL ORDER BY part, lead_id
+"""
+
+_PROGRESS = """
+SELECT t.model_calls AS side_by_side,
+       count(c.call_id) AS calls,
+       greatest(coalesce(max(c.part), 0), (
+           SELECT coalesce(max(part), 0) FROM leads WHERE tenant_id = $1 AND saga_id = $2)) AS last_part
+FROM tenants t LEFT JOIN model_calls c ON c.tenant_id = t.tenant_id AND c.saga_id = $2
+WHERE t.tenant_id = $1
+GROUP BY t.model_calls
+"""
+
+_STORE = """
+INSERT INTO leads (tenant_id, saga_id, part, lead_id, dedupe_key, company, website, contact_name,
+                   contact_title, email, country, reason, score)
+SELECT $1, $2, $3, * FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+                                 $10::text[], $11::text[], $12::text[], $13::int[])
+ON CONFLICT (tenant_id, saga_id, dedupe_key) DO NOTHING
+RETURNING company
+"""
+
+_RECORD = """
+INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, model, outcome, error, provider_id,
+                         input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_usd,
+                         priced_by, unpriced, started_at, seconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+"""
+
+_DISCARD = "DELETE FROM leads WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NULL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a saga is, from whatever attempts it took."""
+
+    companies: Sequence[str]
+    """One for each draft."""
+    calls: int
+    next_part: int
+    side_by_side: int
+    """Calls that its tenant may have under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    part: int
+    model: str
+    outcome: CallOutcome
+    started_at: datetime
+    seconds: float
+    provider_id: str | None = None
+    error: str | None = None
+    cost: Cost = NO_TOKENS_KNOWN
+
+
+async def progress_of(connection: Connection, command: Command) -> Progress:
+    key = (command.tenant_id, command.saga_id)
+    companies = [row["company"] for row in await connection.fetch(_COMPANIES, *key)]
+    row = await connection.fetchrow(_PROGRESS, *key)
+    return Progress(
+        companies=companies,
+        calls=row["calls"],
+        next_part=row["last_part"] + 1,
+        side_by_side=row["side_by_side"],
+    )
+
+
+async def store(connection: Connection, command: Command, part: int, leads: Sequence[Lead]) -> list[str]:
+    """The companies that were new; what the saga had already is left as it was."""
+    if not leads:
+        return []
+    rows = await connection.fetch(
+        _STORE,
+        command.tenant_id,
+        command.saga_id,
+        part,
+        [uuid7() for _ in leads],
+        [lead.dedupe_key for lead in leads],
+        [lead.company for lead in leads],
+        [lead.website for lead in leads],
+        [lead.contact_name for lead in leads],
+        [lead.contact_title for lead in leads],
+        [lead.email for lead in leads],
+        [lead.country for lead in leads],
+        [lead.reason for lead in leads],
+        [lead.score for lead in leads],
+    )
+    return [row["company"] for row in rows]
+
+
+async def record(connection: Connection, command: Command, call: CallRecord) -> None:
+    cost = call.cost
+    await connection.execute(
+        _RECORD,
+        command.tenant_id,
+        uuid7(),
+        command.saga_id,
+        command.attempt,
+        call.part,
+        call.model,
+        call.outcome,
+        call.error,
+        call.provider_id,
+        cost.input_tokens,
+        cost.cache_read_tokens,
+        cost.cache_write_tokens,
+        cost.output_tokens,
+        cost.usd,
+        cost.priced_by,
+        cost.unpriced,
+        call.started_at,
+        Decimal(f"{call.seconds:.3f}"),
+    )
+
+
+async def discard(connection: Connection, tenant_id: str, saga_ids: Sequence[UUID]) -> None:
+    """Happy to find nothing; leads that are visible were counted and stay."""
+    await connection.execute(_DISCARD, tenant_id, list(saga_ids))

@@ -1,0 +1,81 @@
+"""Take back leads of one delivered request in the ledger: append-only, bounded by what was billed."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import uuid_utils
+
+from contracts.errors import StepRejected
+from contracts.facts import UsageRefunded
+from contracts.messages import Command
+from contracts.outcomes import Done, Outcome
+from contracts.requests import RefundRequested
+from steps.billing.due import note_usage
+from steps.runtime.step import Batch, Connection, Step
+
+_ORIGINAL = """
+SELECT ledger_id, leads, unit_price, currency, event_name, period_start FROM ledger
+WHERE tenant_id = $1 AND request_id = $2 AND kind = 'usage' FOR NO KEY UPDATE
+"""
+
+_TAKEN_BACK = "SELECT coalesce(-sum(leads), 0)::int FROM ledger WHERE tenant_id = $1 AND original_id = $2"
+
+_REVERSE = """
+INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, original_id, unit_price, currency,
+                    event_name, period_start, actor, reason)
+VALUES ($1, $2, $3, $4, 'reversal', $5, $6, $7, $8, $9, $10, $11, $12)
+"""
+
+_RETURN_QUOTA = """
+UPDATE quota_periods SET used = greatest(used - $3, 0) WHERE tenant_id = $1 AND period_start = $2
+"""
+
+
+async def refund_usage(connection: Connection, commands: Sequence[Command]) -> list[Outcome]:
+    """Refunds are few: one by one, each behind the lock on the usage that it takes back."""
+    return [await _refund(connection, command) for command in commands]
+
+
+async def _refund(connection: Connection, command: Command) -> Outcome:
+    asked = command.asked(RefundRequested)
+    original = await connection.fetchrow(_ORIGINAL, command.tenant_id, asked.request_id)
+    if original is None:
+        raise StepRejected(f"nothing was billed for request {asked.request_id}", error="NothingBilled")
+    leads = await _bounded(connection, command.tenant_id, original, asked)
+    ledger_id = UUID(bytes=uuid_utils.uuid7().bytes)
+    await connection.execute(
+        _REVERSE,
+        command.tenant_id,
+        ledger_id,
+        command.saga_id,
+        asked.request_id,
+        -leads,
+        original["ledger_id"],
+        original["unit_price"],
+        original["currency"],
+        original["event_name"],
+        original["period_start"],
+        asked.requested_by,
+        asked.reason,
+    )
+    await connection.execute(_RETURN_QUOTA, command.tenant_id, original["period_start"], leads)
+    await note_usage(connection, command.tenant_id, leads)
+    fact = UsageRefunded(leads=leads, ledger_id=ledger_id, original_id=original["ledger_id"])
+    return Done(facts=fact.model_dump(mode="json"))
+
+
+async def _bounded(connection: Connection, tenant_id: str, original: Any, asked: RefundRequested) -> int:
+    taken_back = await connection.fetchval(_TAKEN_BACK, tenant_id, original["ledger_id"])
+    left = original["leads"] - taken_back
+    leads = left if asked.leads is None else asked.leads
+    if leads > left or left == 0:
+        raise StepRejected(
+            f"{leads or original['leads']} leads cannot be refunded: {original['leads']} were billed and "
+            f"{taken_back} of them are refunded already",
+            error="MoreThanBilled",
+        )
+    return leads
+
+
+STEP = Step(name="refund_usage", do=Batch(run=refund_usage))

@@ -1,0 +1,25 @@
+"""Tells Stripe what was delivered. The command is only noted; the flush reports usage of many sagas with one
+event and then answers all of them."""
+
+from collections.abc import Sequence
+
+from contracts.facts import UsageRecorded
+from contracts.messages import Command
+from contracts.outcomes import Outcome
+from steps.billing.commands import owe_answers
+from steps.billing.flush import flush_tenant
+from steps.clients.stripe import open_stripe
+from steps.runtime.step import Batch, Connection, Owing, Step
+from steps.work.rounds import Rounds
+
+
+async def report_to_stripe(connection: Connection, commands: Sequence[Command]) -> list[Outcome | Owing]:
+    return await owe_answers(connection, commands, UsageRecorded)
+
+
+STEP = Step(
+    name="report_to_stripe",
+    do=Batch(run=report_to_stripe),
+    client=open_stripe,
+    job=Rounds("flush", flush_tenant),
+)

@@ -1,0 +1,204 @@
+"""The only broker code of the steps: take a bundle, run it, publish what came of it, acknowledge."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import structlog
+
+from contracts.bundle import Bundle, encode
+from contracts.events import Event
+from contracts.messages import Command, Reply
+from contracts.names import REPLIES, Names, event_key
+from contracts.process import logs
+from contracts.process.consuming import Delivery, subscribe
+from contracts.process.postgres import AWAY, Database
+from contracts.process.publishing import Outgoing, Publisher, Unconfirmed, Unroutable
+from steps.runtime import observe
+from steps.runtime.batch import Answers, run_alone, run_batch
+from steps.runtime.heard import hear
+from steps.runtime.single import run_single
+from steps.runtime.step import Batch, Single, Step, Work
+from steps.runtime.suspect import run_suspects
+
+log = logs.get("runtime")
+T = TypeVar("T")
+
+PAUSE = 0.5
+"""Seconds between tries while the database or the broker is away. The message stays unacknowledged, so the
+broker, and not this process, holds what waits."""
+
+SUSPECT_FROM = 2
+"""A bundle delivered more often than this may hold a command that kills its process."""
+
+BUNDLES_AHEAD = 4
+
+
+@dataclass(slots=True)
+class Consumer:
+    """Runs the commands of one step's queues."""
+
+    step: Step
+    names: Names
+    database: Database
+    publisher: Publisher
+    client: Any = None
+    taken: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a command was taken: the background job may have something to do."""
+
+    def subscribe(self, broker: Any) -> None:
+        for queue, work in self.step.work().items():
+            subscribe(
+                broker,
+                self.names.queue(queue),
+                Command,
+                Bundle[Command],
+                _Queue(self, queue, work).take,
+                prefetch=work.side_by_side if isinstance(work, Single) else BUNDLES_AHEAD,
+                description=f"Commands of {queue}; answered by replies",
+            )
+        if self.step.hears:
+            subscribe(
+                broker,
+                self.names.queue(heard_queue(self.step)),
+                Event,
+                Bundle[Event],
+                self._hear,
+                prefetch=BUNDLES_AHEAD,
+                description=f"Events that {self.step.name} wants to hear",
+            )
+
+    async def _hear(self, delivery: Delivery) -> None:
+        await _patiently(lambda: hear(self.database, self.step, delivery.sound))
+        await self.bury(heard_queue(self.step), delivery, ())
+        self.taken.set()
+
+    async def answer(self, replies: Sequence[Reply]) -> None:
+        if replies:
+            body = encode(list(replies))
+            await self.publisher.publish(
+                [Outgoing(exchange=self.names.replies_exchange, routing_key=REPLIES, body=body)]
+            )
+
+    async def publish(self, answers: Answers) -> None:
+        """Events first: who hears a reply may count on them. Repeated until confirmed."""
+        events = [
+            Outgoing(
+                exchange=self.names.events_exchange,
+                routing_key=event_key(event.tenant_id, event.event),
+                body=event.model_dump_json().encode(),
+                mandatory=False,
+                headers={"event-id": str(event.event_id)},
+            )
+            for event in answers.events
+        ]
+        await self._confirmed(lambda: self.publisher.publish(events))
+        await self._confirmed(lambda: self.answer(answers.replies))
+
+    async def bury(self, queue: str, delivery: Delivery, dead: Sequence[tuple[Command, str]]) -> None:
+        """Sends what cannot be carried out to the dead letters, each item alone, with its reason."""
+        given_up = [(item.raw, "Malformed", item.reason) for item in delivery.malformed]
+        given_up += [(encode([command]), "Poison", reason) for command, reason in dead]
+        letters = [
+            Outgoing(
+                exchange=self.names.dead_exchange,
+                routing_key=queue,
+                body=raw,
+                message_id=f"{delivery.message_id}:{number}",
+                headers={"error": error, "reason": reason},
+            )
+            for number, (raw, error, reason) in enumerate(given_up)
+        ]
+        if letters:
+            observe.DEAD.labels(self.step.name).inc(len(letters))
+            log.warning("dead_lettered", queue=queue, reasons=sorted({each[2] for each in given_up}))
+            await self._confirmed(lambda: self.publisher.publish(letters))
+
+    async def _confirmed(self, publish: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await publish()
+            except (Unconfirmed, Unroutable) as error:
+                observe.PUBLISH_FAILURES.labels(self.step.name).inc()
+                log.warning("publish_not_confirmed", **logs.fault(error))
+                await asyncio.sleep(PAUSE)
+            else:
+                return
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Repeats a unit of work while the database is away: what it did before is not lost, nor done twice."""
+    while True:
+        try:
+            return await work()
+        except AWAY as error:
+            log.warning("database_away", **logs.fault(error))
+            await asyncio.sleep(PAUSE)
+
+
+@dataclass(slots=True)
+class _Queue:
+    consumer: Consumer
+    name: str
+    work: Work
+
+    async def take(self, delivery: Delivery) -> None:
+        commands, strangers = self._sort(delivery.sound)
+        with (
+            observe.SECONDS.labels(self.name).time(),
+            observe.RUNNING.labels(self.name).track_inprogress(),
+            structlog.contextvars.bound_contextvars(**_ids(commands)),
+        ):
+            answers = await self._run(commands, delivery)
+            answers.dead += strangers
+            await self.consumer.publish(answers)
+            await self.consumer.bury(self.name, delivery, answers.dead)
+        for reply in answers.replies:
+            observe.ATTEMPTS.labels(self.name, reply.direction, reply.outcome.kind).inc()
+        self.consumer.taken.set()
+
+    def _sort(self, commands: list[Command]) -> tuple[list[Command], list[tuple[Command, str]]]:
+        mine, strangers = [], []
+        step = self.consumer.step
+        for command in commands:
+            queue = step.name if command.direction == "do" else step.undo_name
+            if command.step == step.name and queue == self.name:
+                mine.append(command)
+            else:
+                strangers.append((command, f"a command of another queue arrived in {self.name}"))
+        return mine, strangers
+
+    async def _run(self, commands: list[Command], delivery: Delivery) -> Answers:
+        database, client = self.consumer.database, self.consumer.client
+        match self.work:
+            case Batch() as batch if delivery.count < SUSPECT_FROM:
+                return await _patiently(lambda: run_batch(database, batch, commands))
+            case Batch() as batch:
+                alone = partial(run_alone, database, batch)
+                return await _patiently(lambda: run_suspects(database, commands, alone))
+            case Single() as single:
+                answers = Answers()
+                for command in commands:
+                    attempt = partial(
+                        run_single, database, single, client, command, redelivered=delivery.redelivered
+                    )
+                    answers.add(await _patiently(attempt))
+                return answers
+
+
+def heard_queue(step: Step) -> str:
+    return f"{step.name}.heard"
+
+
+def _ids(commands: Sequence[Command]) -> dict[str, Any]:
+    if len(commands) != 1:
+        return {"commands": len(commands)}
+    command = commands[0]
+    return {
+        "saga": str(command.saga_id),
+        "step": command.step,
+        "attempt": command.attempt,
+        "tenant": command.tenant_id,
+    }

@@ -1,0 +1,133 @@
+"""One process that runs one or more steps: settings in, consumers and background jobs out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+
+from contracts.messages import Reply
+from contracts.names import Names
+from contracts.process import logs
+from contracts.process.consuming import make_broker
+from contracts.process.health import serving
+from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
+from contracts.process.postgres import Database, connect
+from contracts.process.publishing import Unconfirmed, Unroutable, publishing
+from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load
+from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
+from steps.runtime import observe
+from steps.runtime.consume import Consumer, heard_queue
+from steps.runtime.settings import StepSettings
+from steps.runtime.step import Step
+
+log = logs.get("process")
+
+JOB_PAUSE = 1.0
+"""Seconds after a failed round of background work."""
+
+
+@dataclass(slots=True)
+class JobWorker:
+    """Implements the Worker that background jobs see."""
+
+    consumer: Consumer
+    time_scale: float
+    stopping: asyncio.Event
+
+    @property
+    def database(self) -> Database:
+        return self.consumer.database
+
+    @property
+    def client(self) -> Any:
+        return self.consumer.client
+
+    async def wake(self, seconds: float) -> None:
+        taken, stopping = self.consumer.taken, self.stopping
+        waits = [asyncio.ensure_future(event.wait()) for event in (taken, stopping)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            taken.clear()
+
+    async def answer(self, replies: Sequence[Reply]) -> None:
+        await self.consumer.answer(replies)
+
+
+async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> None:
+    """Runs until SIGTERM or SIGINT (or `stopping`), then finishes what it has begun."""
+    process, broker_settings = load(ProcessSettings), load(BrokerSettings)
+    own, pool = load(StepSettings), load(PoolSettings)
+    label = ",".join(step.name for step in steps)
+    logs.configure(label, process.log_level)
+    stopping = stopping or stop_on_signals()
+    names = Names(broker_settings.queue_prefix)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            connect(own.steps_url.get_secret_value(), pool, name=label)
+        )
+        publisher = await stack.enter_async_context(publishing(broker_settings, name=label))
+        consumers = [
+            Consumer(step, names, database, publisher, await stack.enter_async_context(step.client()))
+            for step in steps
+        ]
+        await declare(publisher.connection, names, steps)
+        broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
+        for consumer in consumers:
+            consumer.subscribe(broker)
+        await stack.enter_async_context(serving(process, readiness(broker, publisher, database)))
+        await stack.enter_async_context(consumers_running(broker))
+        await stack.enter_async_context(_jobs(consumers, process, stopping))
+        log.info("started", steps=[step.name for step in steps])
+        await stopping.wait()
+        log.info("stopping")
+
+
+async def declare(connection: aio_pika.abc.AbstractConnection, names: Names, steps: Sequence[Step]) -> None:
+    """What these steps need, and the queue that takes their replies, whoever starts first."""
+    async with connection.channel() as channel:
+        await declare_exchanges(channel, names)
+        await declare_engine(channel, names)
+        for step in steps:
+            await declare_steps(channel, names, step.work())
+            if step.hears:
+                await declare_heard(channel, names, heard_queue(step), step.hears)
+
+
+@asynccontextmanager
+async def _jobs(
+    consumers: Sequence[Consumer], process: ProcessSettings, stopping: asyncio.Event
+) -> AsyncIterator[None]:
+    tasks = [
+        asyncio.create_task(_repeat(consumer, JobWorker(consumer, process.time_scale, stopping)))
+        for consumer in consumers
+        if consumer.step.job is not None
+    ]
+    try:
+        yield
+    finally:
+        # Every round is safe to interrupt: what it committed is picked up by the next one.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _repeat(consumer: Consumer, worker: JobWorker) -> None:
+    job = consumer.step.job
+    assert job is not None
+    while not worker.stopping.is_set():
+        try:
+            await job(worker)
+        except (Unconfirmed, Unroutable) as error:
+            observe.PUBLISH_FAILURES.labels(consumer.step.name).inc()
+            log.warning("publish_not_confirmed", **logs.fault(error))
+            await worker.wake(JOB_PAUSE)
+        except Exception as error:  # noqa: BLE001 - background work must outlive any one failure
+            observe.JOB_FAILURES.labels(consumer.step.name).inc()
+            log.warning("job_failed", step=consumer.step.name, **logs.fault(error))
+            await worker.wake(JOB_PAUSE)

@@ -1,0 +1,126 @@
+"""Running one attempt that calls an outside world: several short transactions around a long call.
+
+Every one of them locks the step's effects row first and refuses when the step was undone, answered, or taken
+over meanwhile: to look once, before a call of half a minute, is not enough.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from contracts.errors import StepError
+from contracts.messages import Command, reply_to
+from contracts.outcomes import Outcome, Unknown
+from contracts.process import logs
+from contracts.process.postgres import Database
+from steps.runtime import effects
+from steps.runtime.batch import NO_SAGA, Answers
+from steps.runtime.failures import declared
+from steps.runtime.ruling import Repeat, Run, rule
+from steps.runtime.step import Connection, Fenced, Single
+
+log = logs.get("runtime")
+
+MAX_STARTS = 3
+"""An attempt begun this often without an answer kills whoever runs it: it is dead-lettered."""
+
+POISON = "it was begun 3 times and its process died each time"
+
+
+@dataclass(frozen=True, slots=True)
+class LockedAttempt:
+    """Implements the Attempt that step functions see."""
+
+    database: Database
+    command: Command
+    client: Any
+
+    @asynccontextmanager
+    async def transaction(self, **outside: str) -> AsyncIterator[Connection]:
+        command = self.command
+        async with self.database.transaction(command.tenant_id) as connection:
+            effect = (await effects.lock(connection, [command]))[command.saga_id]
+            running = isinstance(rule(effect, command.direction, command.attempt), Run)
+            if not running or effect.attempt != command.attempt:
+                raise Fenced(command.saga_id)
+            yield connection
+            if outside:
+                await effects.note_outside(connection, command, outside)
+
+
+async def run_single(
+    database: Database, work: Single, client: Any, command: Command, *, redelivered: bool
+) -> Answers:
+    """One attempt from its first lock to its committed answer. Raises what `AWAY` lists when the database
+    cannot be reached, and CancelledError when the process stops: the command then comes again."""
+    try:
+        begun = await _begin(database, command, redelivered=redelivered)
+    except asyncpg.ForeignKeyViolationError:
+        return Answers(dead=[(command, NO_SAGA)])
+    if isinstance(begun, Answers):
+        return begun
+    try:
+        outcome = await _attempt(work, command, LockedAttempt(database, command, client))
+    except Fenced:
+        return Answers()
+    except asyncio.CancelledError:
+        await asyncio.shield(_interrupted(database, command))
+        raise
+    return await _finish(database, command, outcome)
+
+
+async def _begin(database: Database, command: Command, *, redelivered: bool) -> Answers | Run:
+    async with database.transaction(command.tenant_id) as connection:
+        effect = (await effects.lock(connection, [command]))[command.saga_id]
+        ruling = rule(effect, command.direction, command.attempt)
+        if isinstance(ruling, Repeat):
+            return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
+        if not isinstance(ruling, Run):
+            return Answers()
+        # The orchestrator sends a command again when its answer is late. Its first copy is still held by
+        # the broker, which delivers it again (flagged) should its runner have died: do not run beside it.
+        if not redelivered and await effects.is_running(connection, command):
+            return Answers()
+        if await effects.mark_started(connection, command) > MAX_STARTS:
+            return Answers(dead=[(command, POISON)])
+        return ruling
+
+
+async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Outcome:
+    try:
+        async with asyncio.timeout(command.timeout) as timer:
+            return await work.run(command, attempt)
+    except Fenced:
+        raise
+    except StepError as error:
+        return declared(error)
+    except Exception as error:  # noqa: BLE001 - what is not proved is Unknown
+        if timer.expired():
+            return Unknown(reason=f"no result within {command.timeout:g} s", error="TimedOut")
+        log.warning("step_failed", **logs.fault(error))
+        return Unknown(reason="the step failed unexpectedly", error=type(error).__name__)
+
+
+async def _finish(database: Database, command: Command, outcome: Outcome) -> Answers:
+    async with database.transaction(command.tenant_id) as connection:
+        effect = (await effects.lock(connection, [command]))[command.saga_id]
+        ruling = rule(effect, command.direction, command.attempt)
+        if isinstance(ruling, Repeat):
+            return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
+        if not isinstance(ruling, Run):
+            return Answers()
+        await effects.save_answers(connection, [(command, outcome)])
+        return Answers(replies=[reply_to(command, outcome)])
+
+
+async def _interrupted(database: Database, command: Command) -> None:
+    """Best effort: an orderly stop must not count as a death."""
+    try:
+        async with asyncio.timeout(2), database.transaction(command.tenant_id) as connection:
+            await effects.unmark_started(connection, command)
+    except Exception as error:  # noqa: BLE001 - the process stops anyway; the count has some slack
+        log.info("interruption_not_noted", **logs.fault(error))

@@ -1,0 +1,40 @@
+"""A bundle that was delivered again and again may hold a command that kills its process. It is worked through
+one command at a time, each marked in a commit of its own before it runs, so that the culprit stands out."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+
+from contracts.messages import Command
+from contracts.process.postgres import Database
+from steps.runtime import effects
+from steps.runtime.batch import NO_SAGA, Answers
+from steps.runtime.ruling import Run, rule
+from steps.runtime.single import MAX_STARTS, POISON
+
+
+async def run_suspects(
+    database: Database,
+    commands: Sequence[Command],
+    run: Callable[[Command], Awaitable[Answers]],
+) -> Answers:
+    answers = Answers()
+    for command in commands:
+        try:
+            poison = await _begun_too_often(database, command)
+        except asyncpg.ForeignKeyViolationError:
+            answers.dead.append((command, NO_SAGA))
+            continue
+        if poison:
+            answers.dead.append((command, POISON))
+        else:
+            answers.add(await run(command))
+    return answers
+
+
+async def _begun_too_often(database: Database, command: Command) -> bool:
+    async with database.transaction(command.tenant_id) as connection:
+        effect = (await effects.lock(connection, [command]))[command.saga_id]
+        if not isinstance(rule(effect, command.direction, command.attempt), Run):
+            return False  # answered already: nothing will run
+        return await effects.mark_started(connection, command) > MAX_STARTS

@@ -1,0 +1,62 @@
+"""A database of its own for each test, cloned from a template that has the schema."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from tests.kit.roles import ROLE_PASSWORD, ROLES
+
+SCHEMA = Path(__file__).parents[2] / "schema.sql"
+
+ROLES_LOCK = 7_301_977
+"""Test workers set passwords of cluster-wide roles: one at a time."""
+
+
+def named(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+async def make_template(admin_url: str) -> str:
+    """A database with the schema, and roles that can log in. Returns its name."""
+    name = f"leadsaga_template_{secrets.token_hex(4)}"
+    await _administer(admin_url, f'CREATE DATABASE "{name}"')
+    connection = await asyncpg.connect(named(admin_url, name))
+    try:
+        await connection.execute(SCHEMA.read_text(encoding="utf-8"))
+    finally:
+        await connection.close()
+    admin = await asyncpg.connect(admin_url)
+    try:
+        async with admin.transaction():
+            await admin.execute("SELECT pg_advisory_xact_lock($1)", ROLES_LOCK)
+            for role in ROLES:
+                await admin.execute(f"ALTER ROLE {role} PASSWORD '{ROLE_PASSWORD}'")
+    finally:
+        await admin.close()
+    return name
+
+
+@asynccontextmanager
+async def cloned(admin_url: str, template: str) -> AsyncIterator[str]:
+    name = f"leadsaga_test_{secrets.token_hex(6)}"
+    await _administer(admin_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield named(admin_url, name)
+    finally:
+        await drop(admin_url, name)
+
+
+async def drop(admin_url: str, name: str) -> None:
+    await _administer(admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+async def _administer(admin_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(admin_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,53 @@
+"""The store on a real database, beside a connection that may do what the engine may not."""
+
+from typing import Literal
+from uuid import UUID
+
+from contracts.process.postgres import Database
+from orchestrator.store.port import Order
+from orchestrator.store.postgres import PostgresStore
+
+ADD_TENANT = """
+INSERT INTO tenants (tenant_id, name, plan_id, status, sagas_in_flight) VALUES ($1, $1, 'basic', $2, $3)
+ON CONFLICT (tenant_id) DO UPDATE SET status = excluded.status, sagas_in_flight = excluded.sagas_in_flight
+"""
+ADD_ORDER = """
+INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+ADD_PLAN = (
+    "INSERT INTO plans (plan_id, price_per_lead, currency, monthly_quota) VALUES ('basic', 1, 'usd', 100)"
+)
+
+
+class PostgresWorld:
+    def __init__(self, engine: Database, owner: Database) -> None:
+        self.store = PostgresStore(engine)
+        self.engine = engine
+        self.owner = owner
+
+    async def add_tenant(
+        self, tenant_id: str, *, status: Literal["active", "suspended"] = "active", sagas_in_flight: int = 50
+    ) -> None:
+        await self.owner.pool.execute(ADD_TENANT, tenant_id, status, sagas_in_flight)
+
+    async def add_order(self, order: Order) -> None:
+        await self.owner.pool.execute(
+            ADD_ORDER,
+            order.order_id,
+            *order.key,
+            order.kind,
+            order.verdict,
+            order.actor,
+            order.reason,
+        )
+
+    async def order_result(self, order_id: UUID) -> str | None:
+        result = await self.owner.pool.fetchval("SELECT result FROM orders WHERE order_id = $1", order_id)
+        return None if result is None else str(result)
+
+    async def letters(self) -> list[tuple[str, str, str]]:
+        found = await self.owner.pool.fetch(
+            "SELECT queue, message_id, status FROM dead_letters ORDER BY 1, 2"
+        )
+        return [(record["queue"], record["message_id"], record["status"]) for record in found]

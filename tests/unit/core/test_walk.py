@@ -1,0 +1,85 @@
+"""Every history of small sagas keeps every promise, and each safeguard is needed: without it one breaks."""
+
+from collections.abc import Callable
+
+import pytest
+
+from orchestrator.core.definition import Step
+from tests.kit.broken import (
+    anyone_runs_again,
+    arms_on_success,
+    forgets_doubt,
+    forgets_the_undo,
+    ignores_late_successes,
+    timeouts_spend_attempts,
+    turns_back_inside_the_pivot,
+)
+from tests.kit.mind import Rules
+from tests.kit.promises import Violation
+from tests.kit.small import A, B, E, P, R, saga_of
+from tests.kit.walk import Walk
+from tests.kit.world import Nature
+
+Report = Callable[[str], None]
+
+
+@pytest.fixture
+def report(capsys: pytest.CaptureFixture[str], record_property: Callable[[str, object], None]) -> Report:
+    def tell(text: str) -> None:
+        record_property("walked", text)
+        with capsys.disabled():
+            print(f"\n  walked {text}", end="")  # noqa: T201 - the size of the proof belongs to its result
+
+    return tell
+
+
+WALKS: dict[str, tuple[tuple[Step, ...], tuple[Nature, ...], int, int]] = {
+    "one step of each main kind, dead letters": ((A, P, R), ("outside", "outside", "outside"), 1, 0),
+    "one step of each main kind, replays": ((A, P, R), ("outside", "ours", "deferred"), 0, 1),
+    "an undo at a vendor": ((A,), ("all_outside",), 1, 0),
+    "two undos": ((A, B, P), ("outside", "outside", "ours"), 0, 0),
+    "best effort at the end": ((A, B, P, E), ("outside", "ours", "ours", "outside"), 1, 0),
+    "best effort in the middle": ((A, E, P, R), ("ours", "outside", "outside", "ours"), 0, 0),
+}
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_every_history_keeps_every_promise(name: str, report: Report) -> None:
+    steps, natures, dead_letters, replays = WALKS[name]
+    covered = Walk(saga_of(*steps), natures, dead_letters=dead_letters, replays=replays).run()
+    report(f"{covered.nodes:,} states, {covered.transitions:,} transitions: {name}")
+    assert {"completed", "rolled_back", "parked"} <= set(covered.statuses)
+    assert covered.nodes > 1_000
+
+
+BROKEN: dict[str, tuple[Rules, str]] = {
+    "doubt is forgotten": (Rules(evolve=forgets_doubt), "leaves nothing behind"),
+    "answered attempts run again": (Rules(rule=anyone_runs_again), "leaves nothing behind"),
+    "undone steps run again": (Rules(rule=forgets_the_undo), "leaves nothing behind"),
+    "missing answers spend attempts": (Rules(decide=timeouts_spend_attempts), "spends no attempt"),
+    "undos are armed on success": (Rules(evolve=arms_on_success), "leaves nothing behind"),
+    "late successes are ignored": (Rules(decide=ignores_late_successes), "Done of the current step"),
+    "a cancel does not wait for the pivot": (
+        Rules(decide=turns_back_inside_the_pivot),
+        "leaves nothing behind",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_every_safeguard_is_needed(name: str) -> None:
+    rules, promise = BROKEN[name]
+    with pytest.raises(Violation, match=promise):
+        Walk(saga_of(A, P, R), ("outside", "outside", "ours"), rules, dead_letters=1).run()
+
+
+def test_an_attempt_whose_process_died_must_not_be_answered_with_a_clean_failure() -> None:
+    """The first runner may have acted before it died: only Done or Unknown is true of that attempt."""
+    with pytest.raises(Violation, match=r"leaves nothing behind.*acts and dies"):
+        Walk(saga_of(A, P), ("forgetful", "ours"), dead_letters=0, replays=0).run()
+
+
+def test_a_violation_tells_the_shortest_story_that_leads_to_it() -> None:
+    with pytest.raises(Violation) as caught:
+        Walk(saga_of(A, P), ("ours", "ours"), Rules(decide=timeouts_spend_attempts)).run()
+    assert str(caught.value) == "a missing answer spends no attempt: it is started"
