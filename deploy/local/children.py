@@ -30,8 +30,14 @@ class Children:
     running: dict[str, Child] = field(default_factory=dict)
     programs: dict[str, Program] = field(default_factory=dict)
 
-    def start(self, name: str, arguments: Sequence[str], http_port: int = 0) -> None:
-        environment = {**self.environment, "LEADSAGA_HTTP_PORT": str(http_port)}
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        http_port: int = 0,
+        extra: Mapping[str, str] | None = None,
+    ) -> None:
+        environment = {**self.environment, "LEADSAGA_HTTP_PORT": str(http_port), **(extra or {})}
         self.programs[name] = Program(
             name=name,
             command=[sys.executable, *arguments],
@@ -44,9 +50,9 @@ class Children:
     def restart(self, name: str) -> None:
         self.running[name] = Child(self.programs[name])
 
-    async def once(self, name: str, arguments: Sequence[str]) -> None:
+    async def once(self, name: str, arguments: Sequence[str], extra: Mapping[str, str] | None = None) -> None:
         """Runs a program to its end. Raises ProcessFailed with its last words."""
-        self.start(name, arguments)
+        self.start(name, arguments, extra=extra)
         child = self.running.pop(name)
         try:
             status = await child.result(ANSWER_SECONDS)

@@ -26,7 +26,7 @@ PUBLISH_FAILURES = Counter("leadsaga_engine_publish_failures_total", "Publishes 
 
 WAITING = Gauge("leadsaga_sagas_waiting", "Accepted sagas whose turn has not come")
 IN_FLIGHT = Gauge("leadsaga_sagas_in_flight", "Sagas that count against the limit")
-PARKED_NOW = Gauge("leadsaga_sagas_parked", "Sagas that wait for a human")
+PARKED_NOW = Gauge("leadsaga_sagas_parked_now", "Sagas that wait for a human")
 DEAD_LETTERS = Gauge("leadsaga_dead_letters_open", "Dead letters nobody has dealt with")
 EVENTS_WAITING = Gauge("leadsaga_events_waiting", "Events not yet confirmed by the broker")
 OLDEST = Gauge("leadsaga_oldest_unfinished_seconds", "Age of the oldest saga that is not ended, nor parked")

@@ -77,7 +77,8 @@ class MemoryGroup:
 
     async def add_events(self, events: Sequence[EventOut]) -> None:
         for event in events:
-            self._tables.events.setdefault(event.event_id, (event, self._now))
+            plain = replace(event, body=storable(event.body))
+            self._tables.events.setdefault(event.event_id, (plain, self._now))
 
     async def bury(self, letters: Sequence[Letter]) -> None:
         for letter in letters:

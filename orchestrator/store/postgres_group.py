@@ -113,6 +113,8 @@ class PostgresGroup:
         await self.connection.execute(sql("close_letters"), *key, status)
 
     async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None:
-        if results:
-            firsts = dict(reversed([(order_id, storable(result)) for order_id, result in results]))
+        firsts: dict[UUID, str] = {}
+        for order_id, result in results:
+            firsts.setdefault(order_id, storable(result))
+        if firsts:
             await self.connection.execute(sql("finish_orders"), *rows.columns(firsts.items()))

@@ -70,6 +70,8 @@ class Asking:
             begin_before = self.deadline - SHORTEST_CALL
             async with model.slots.take(self.command.tenant_id, self.side_by_side, begin_before):
                 within = self.deadline - asyncio.get_running_loop().time()
+                if within < SHORTEST_CALL:
+                    return NotAsked()
                 answer = await model.call(
                     prompt_for(self.request, part, found), SCHEMA, max_tokens(part), within=within
                 )

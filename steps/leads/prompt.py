@@ -19,7 +19,7 @@ TOKENS_TO_THINK = 5_000
 
 SYSTEM = """\
 You research sales leads for business customers.
-The user message holds one JSON object between <request> and </request>:
+The user message is one JSON object inside a tag named request:
 - criteria: whom the customer wants to sell to, in the customer's own words
 - language: the language (BCP 47) of every text you write
 - leads: how many leads to return

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import product
 from typing import NamedTuple, get_args
 
@@ -15,10 +14,9 @@ from orchestrator.core.news import News, Replied
 from orchestrator.core.state import State
 from steps.runtime import ruling
 from tests.kit.flight import Answer, Command
+from tests.kit.given import T0
 from tests.kit.promises import check, check_decision
 from tests.kit.world import OUTCOMES, Name, Rule
-
-T0 = datetime(2027, 1, 1, tzinfo=UTC)
 
 Decide = Callable[[Saga, State, News], tuple[Entry, ...]]
 Evolve = Callable[[Saga, State, Entry], State]

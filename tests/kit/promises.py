@@ -63,9 +63,12 @@ def _check_waiting(saga: Saga, state: State, sides: Sequence[Side]) -> None:
 
 
 def _check_unwinding(saga: Saga, state: State, there: dict[str, bool]) -> None:
-    assert state.step is not None
-    check(not state.pivoted, "nothing is undone after the pivot")
-    newer = [step for step in saga.steps if step.kind is not Kind.BEST_EFFORT]
-    while newer and newer[0].name != state.step:
-        newer.pop(0)
-    check(not any(there[step.name] for step in newer[1:]), "undos run newest first, and stay undone")
+    newer: set[str] = set()
+    for step in reversed(saga.steps):
+        if step.name == state.step:
+            break
+        newer.add(step.name)
+        if step.kind is Kind.PIVOT:
+            check(not (state.pivoted or there[step.name]), "nothing is undone after the pivot")
+        elif step.kind is Kind.COMPENSATABLE:
+            check(not there[step.name], "undos run newest first, and stay undone")

@@ -212,13 +212,29 @@ class LogSuite:
             async with world.store.group() as group:
                 await group.save([accepted(incoming(1), at=NOON)])
 
-    async def test_saving_nothing_is_nothing(self, world: World) -> None:
+    async def test_groups_that_load_the_same_sagas_in_any_order_all_get_through(self, world: World) -> None:
+        await world.add_tenant("acme")
+        await world.add_tenant("blue")
+        keys = await begin(world, *(incoming(n, tenant=("acme", "blue")[n % 2]) for n in range(1, 21)))
+        news: list[News] = [start(), *(done(step.name) for step in LEAD.steps[:3])]
+        orders = [keys, keys[::-1], keys[5:] + keys[:5], keys[::2] + keys[1::2]]
+        await asyncio.gather(*(tell(world, order, item) for item, order in zip(news, orders, strict=True)))
+        histories = [await world.store.history(key) for key in keys]
+        assert {"started"} == {history[1].kind for history in histories}
+
+    async def test_to_do_nothing_changes_nothing(self, world: World) -> None:
         await world.add_tenant("acme")
         (key,) = await begin(world, incoming(1))
         await tell(world, [key], done("notify_discord"))
         async with world.store.group() as group:
             await group.save([])
+            await group.add_events([])
+            await group.bury([])
+            await group.finish_orders([])
+            assert [] == await group.admit([])
             assert {} == await group.load([])
+        await world.store.postpone([], NOON)
+        await world.store.delete_events([])
         assert 1 == len(await world.store.history(key))
         assert [] == await world.store.history(("acme", saga_id(9)))
 

@@ -13,7 +13,8 @@ from orchestrator.core import news as heard
 from orchestrator.core.definition import Saga
 from orchestrator.core.state import State
 from tests.kit.flight import Answer, Command, Message, Numbered, members, send, take
-from tests.kit.mind import T0, Mind, Rules, replied
+from tests.kit.given import T0
+from tests.kit.mind import Mind, Rules, replied
 from tests.kit.oblivion import Oblivion
 from tests.kit.promises import Violation, check_world
 from tests.kit.world import Nature, Side, Turn, can_run, deliver, flush

@@ -115,7 +115,7 @@ async def settled(connection: Any, mode: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
 async def test_hot_statements_never_read_a_whole_table(world: PostgresWorld, mode: str) -> None:
-    """Generic plans are made here while the tables are empty, and kept; custom ones are made when they are full."""
+    """Generic plans are made while the tables are empty, and kept; custom ones when they are full."""
     async with world.engine.pool.acquire() as connection:
         for name in HOT:
             await connection.execute(f"PREPARE hot_{name} AS {sql(name)}")

@@ -59,9 +59,9 @@ BROKEN: dict[str, tuple[Rules, str]] = {
     "missing answers spend attempts": (Rules(decide=timeouts_spend_attempts), "spends no attempt"),
     "undos are armed on success": (Rules(evolve=arms_on_success), "leaves nothing behind"),
     "late successes are ignored": (Rules(decide=ignores_late_successes), "Done of the current step"),
-    "a cancel does not wait for the pivot": (
+    "a cancel does not wait": (
         Rules(decide=turns_back_inside_the_pivot),
-        "leaves nothing behind",
+        "nothing is undone after the pivot",
     ),
 }
 

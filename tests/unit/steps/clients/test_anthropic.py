@@ -48,6 +48,7 @@ async def failure_of(handler: Handler, seconds: float = 5) -> ModelAway | ModelR
     async with model_over(handler, seconds) as model:
         with pytest.raises((ModelAway, ModelRefused)) as caught:
             await model.call(PROMPT, SCHEMA, 100)
+    assert isinstance(caught.value, ModelAway | ModelRefused)
     return caught.value
 
 

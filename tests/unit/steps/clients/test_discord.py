@@ -167,7 +167,9 @@ async def test_a_webhook_at_the_stand_in_is_accepted_and_one_beside_it_is_not() 
             await discord.post("http://127.0.0.1:8124/discord/api/webhooks/1/a", EMBEDS)
 
 
-@pytest.mark.parametrize("base_url", ["http://10.0.0.7/discord", "http://example.com", "ftp://127.0.0.1", "x"])
+@pytest.mark.parametrize(
+    "base_url", ["http://10.0.0.7/discord", "http://example.com", "ftp://127.0.0.1", "x"]
+)
 async def test_a_stand_in_is_encrypted_or_on_this_machine(base_url: str) -> None:
     with pytest.raises(BadSettings):
         async with open_discord(DiscordSettings(discord_base_url=base_url)):

@@ -1,0 +1,64 @@
+"""make test: everything that must hold, on a machine where nothing was installed by hand."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from deploy.local.services import services
+
+REPOSITORY = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
+
+COVERAGE = ["--cov", "--cov-report=term:skip-covered", "--cov-report=", "--cov-fail-under=90"]
+
+STATIC: tuple[tuple[str, list[str]], ...] = (
+    ("style", [sys.executable, "-m", "ruff", "check", "--quiet", "."]),
+    ("format", [sys.executable, "-m", "ruff", "format", "--quiet", "--check", "."]),
+    ("types", [sys.executable, "-m", "mypy", "--no-error-summary"]),
+    ("import rules", [str(TOOLS / "lint-imports"), "--no-cache"]),
+    ("dependencies", [sys.executable, "-m", "deploy.local.audit"]),
+)
+
+
+def check(console: Console, arguments: Sequence[str]) -> int:
+    """Static checks, then all tests. Returns the first exit code that is not 0."""
+    if not arguments:
+        for name, command in STATIC:
+            begun = time.monotonic()
+            done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+            seconds = time.monotonic() - begun
+            console.print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'} ({seconds:.1f} s)")
+            if done.returncode or name == "dependencies":
+                console.print(done.stdout + done.stderr, markup=False, end="")
+            if done.returncode:
+                return done.returncode
+    return asyncio.run(_tests(console, arguments))
+
+
+async def _tests(console: Console, arguments: Sequence[str]) -> int:
+    """One Postgres and one RabbitMQ for all test workers; each test has its own database and queues."""
+    from deploy.local.__main__ import temporary  # noqa: PLC0415 - it imports this module
+
+    with temporary() as directory:
+        async with services(directory, durable=False, say=console.print) as found:
+            for line in found.sources:
+                console.print(line, markup=False)
+            environment = {
+                **os.environ,
+                "LEADSAGA_DATABASE_URL": found.database_url,
+                "LEADSAGA_AMQP_URL": found.amqp_url,
+            }
+            command = [sys.executable, "-m", "pytest", *(arguments or ["-n", "2", *COVERAGE])]
+            process = await asyncio.create_subprocess_exec(*command, cwd=REPOSITORY, env=environment)
+            try:
+                return await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()

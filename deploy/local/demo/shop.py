@@ -1,0 +1,53 @@
+"""What has to exist before anybody can ask for leads: plans and tenants here, customers at Stripe."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from pydantic import SecretStr
+
+from deploy.local.children import Children
+from deploy.local.demo.scenario import EVENT_NAME, PLANS, Tenant, webhook_url
+from steps.clients.stripe import Billing, StripeSettings, open_stripe
+
+TOOL = ("-m", "orchestrator")
+
+
+async def set_up(children: Children, sandbox: str, tenants: Sequence[Tenant]) -> dict[str, str]:
+    """Returns the Stripe customer of each tenant. Plans and tenants are added by the operators' tool."""
+    for plan, price, currency, quota in PLANS:
+        amounts = ("--price", price, "--currency", currency, "--quota", str(quota))
+        await children.once(f"plan-{plan}", [*TOOL, "plans", "add", plan, *amounts])
+    customers = await _customers(children, tenants)
+    for tenant in tenants:
+        customer = ("--plan", tenant.plan, "--stripe-customer", customers[tenant.tenant_id])
+        await children.once(
+            f"tenant-{tenant.tenant_id}",
+            [*TOOL, "tenants", "add", tenant.tenant_id, "--name", tenant.name, *customer],
+            {"LEADSAGA_DISCORD_WEBHOOK": webhook_url(sandbox, tenant)},
+        )
+    return customers
+
+
+async def _customers(children: Children, tenants: Sequence[Tenant]) -> dict[str, str]:
+    key = children.environment.get("STRIPE_API_KEY")
+    settings = StripeSettings(
+        stripe_api_key=SecretStr(key) if key else None,
+        stripe_base_url=children.environment.get("LEADSAGA_STRIPE_BASE_URL"),
+    )
+    async with open_stripe(settings) as billing:
+        meter = await billing.ensure_meter(EVENT_NAME)
+        return {tenant.tenant_id: await _customer(billing, meter, tenant) for tenant in tenants}
+
+
+async def _customer(billing: Billing, meter: str, tenant: Tenant) -> str:
+    if not tenant.known_to_stripe:
+        return "cus_0123456789ABCDEF"
+    price, currency = next((price, currency) for plan, price, currency, _ in PLANS if plan == tenant.plan)
+    customer = await billing.create_customer(tenant.name, tenant.tenant_id)
+    made = await billing.ensure_price(
+        tenant.plan, meter=meter, price_per_lead=Decimal(price), currency=currency
+    )
+    month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    await billing.ensure_subscription(customer, made, start=month)
+    return customer

@@ -1,0 +1,130 @@
+"""Tenants, plans, usage, leads, dead letters and outcomes on a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+
+from orchestrator.operate.dead_letters import DeadLetter, Opened
+from orchestrator.operate.leads import LeadLine
+from orchestrator.operate.migrate import Migrated
+from orchestrator.operate.orders import Ordered
+from orchestrator.operate.plain import dumps
+from orchestrator.operate.plans import Plan
+from orchestrator.operate.render.sagas import status
+from orchestrator.operate.render.text import add, moment, plain, table
+from orchestrator.operate.tenants import Tenant
+from orchestrator.operate.upstream import Heard
+from orchestrator.operate.usage import Usage
+
+ANSWERS = {"yes": "green", "under way": "cyan", "no": "bold red"}
+
+
+def tenants(found: Sequence[Tenant]) -> RenderableType:
+    made = table(
+        "tenants", "id", "name", "status", "plan", "Stripe customer", ">in flight", ">model calls", "since"
+    )
+    for each in found:
+        add(
+            made,
+            each.tenant_id,
+            each.name,
+            plain(each.status, "green" if each.status == "active" else "yellow"),
+            each.plan_id,
+            each.stripe_customer,
+            each.sagas_in_flight,
+            each.model_calls,
+            moment(each.created_at),
+        )
+    return made
+
+
+def plans(found: Sequence[Plan]) -> RenderableType:
+    made = table("plans", "id", ">price per lead", ">monthly quota", "overage", "meter")
+    for each in found:
+        price = f"{each.price_per_lead:f} {each.currency}"
+        add(made, each.plan_id, price, each.monthly_quota, "yes" if each.overage else "no", each.event_name)
+    return made
+
+
+def usage(found: Sequence[Usage]) -> RenderableType:
+    """The ledger beside what Stripe was told."""
+    made = table(
+        "usage, in leads",
+        "tenant",
+        "period",
+        "meter",
+        ">delivered",
+        ">refunded",
+        ">net",
+        ">Stripe was told",
+        ">under way",
+        ">stuck",
+        "billed = delivered",
+    )
+    for each in found:
+        answer = plain(each.billed_is_delivered, ANSWERS[each.billed_is_delivered])
+        numbers = each.delivered, each.refunded, each.net, each.told, each.under_way, each.stuck
+        add(made, each.tenant_id, f"{each.period_start:%Y-%m-%d}", each.event_name, *numbers, answer)
+    return made
+
+
+def leads(found: Sequence[LeadLine], title: str = "leads") -> RenderableType:
+    made = table(f"{title}: {len(found)}", "company", "contact", "title", "e-mail", "country", ">score", "why")
+    for each in found:
+        who = each.company, each.contact_name, each.contact_title, each.email, each.country
+        add(made, *who, each.score, each.reason)
+    return made
+
+
+def dead_letters(found: Sequence[DeadLetter]) -> RenderableType:
+    made = table(f"{len(found)} dead letters", "id", "tenant", "queue", ">try", "error", "why", "status", "last")
+    for each in found:
+        about = each.tenant_id, each.queue, each.attempt, each.error, each.reason
+        add(made, each.dead_letter_id, *about, each.status, moment(each.last_at))
+    return made
+
+
+def opened(it: Opened) -> RenderableType:
+    letter = it.letter
+    saga = f"{letter.saga} {letter.saga_id}, {letter.direction} {letter.step}, attempt {letter.attempt}"
+    facts = [
+        ("queue", letter.queue),
+        ("status", letter.status),
+        ("tenant", letter.tenant_id or "unknown"),
+        ("saga", saga if letter.saga_id else "unknown"),
+        ("error", letter.error),
+        ("why", letter.reason),
+        ("first, last", f"{moment(letter.first_at)}, {moment(letter.last_at)}"),
+    ]
+    lines: list[RenderableType] = [plain(f"dead letter {letter.dead_letter_id}", "bold")]
+    lines += [plain(f"  {name}: {value}") for name, value in facts]
+    if it.message is None:
+        lines.append(plain(f"  message: {it.size} bytes, not JSON"))
+    else:
+        lines.append(plain(f"  message: {it.size} bytes, texts shortened"))
+        lines += [plain(line) for line in dumps(it.message, indent=2).splitlines()]
+    return Group(*lines)
+
+
+def ordered(it: Ordered) -> RenderableType:
+    if it.result is None:
+        words = "not taken yet: it stays, and is carried out as soon as an orchestrator runs"
+        return plain(f"{it.kind} {it.saga_id}: {words}", "yellow")
+    return plain(f"{it.kind} {it.saga_id}: {it.result}", "green" if it.done else "red")
+
+
+def heard(it: Heard) -> RenderableType:
+    name = it.refund_id or it.request_id
+    if it.outcome == "published":
+        return plain(name)
+    leads_of = f", {it.leads} leads" if it.leads is not None else ""
+    line = plain(f"{name}: ")
+    line.append_text(status(it.outcome))
+    line.append_text(plain(leads_of + (f": {it.reason}" if it.reason else "")))
+    return line
+
+
+def migrated(it: Migrated) -> RenderableType:
+    done = f"applied {', '.join(it.applied)}" if it.applied else "nothing to apply"
+    words = f"; passwords set: {', '.join(it.passwords)}" if it.passwords else ""
+    return plain(f"schema version {it.version}: {done}{words}")

@@ -1,0 +1,80 @@
+"""A connection for one command: one try, and a clear word when it fails."""
+
+import getpass
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from contracts.process.postgres import AWAY, Database
+from contracts.process.settings import load
+from orchestrator.operate.errors import Unavailable
+from orchestrator.settings import OperatorSettings
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 30
+
+
+def actor() -> str:
+    """Who acts, for the audit: LEADSAGA_ACTOR, or the user of the operating system."""
+    named = os.environ.get("LEADSAGA_ACTOR", "").strip()
+    if named:
+        return named[:200]
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def place(url: str) -> str:
+    """Host, port and path of a URL: what may be shown of it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an unreadable URL"
+    return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@contextmanager
+def database_errors(where: str) -> Iterator[None]:
+    """Turns what the database says into Unavailable; texts of the driver may quote secrets and stay out."""
+    try:
+        yield
+    except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as e:
+        raise Unavailable(f"the database at {where} is not set up: run `leadsaga migrate`") from e
+    except asyncpg.QueryCanceledError as error:
+        raise Unavailable(f"the database at {where} took too long to answer") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise Unavailable(f"the database at {where} does not let this role do that") from error
+    except (
+        asyncpg.InvalidAuthorizationSpecificationError,
+        asyncpg.InvalidCatalogNameError,
+        *AWAY,
+    ) as error:
+        raise Unavailable(f"the database at {where} cannot be reached ({type(error).__name__})") from error
+
+
+@asynccontextmanager
+async def operator_database() -> AsyncIterator[Database]:
+    """The database as the role leadsaga_operator sees it. Raises BadSettings or Unavailable."""
+    url = load(OperatorSettings).operator_url.get_secret_value()
+    with database_errors(place(url)):
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=2,
+            timeout=CONNECT_SECONDS,
+            command_timeout=STATEMENT_SECONDS * 2,
+            server_settings={
+                "application_name": "leadsaga operator",
+                "search_path": "leadsaga",
+                "statement_timeout": str(STATEMENT_SECONDS * 1000),
+                "lock_timeout": str(STATEMENT_SECONDS * 1000),
+            },
+        )
+        try:
+            yield Database(pool)
+        finally:
+            pool.terminate()

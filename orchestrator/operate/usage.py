@@ -1,0 +1,73 @@
+"""Billed = delivered: what the ledger says, beside what Stripe was told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from contracts.process.postgres import Database
+from orchestrator.operate.errors import NotFound
+from orchestrator.operate.plain import rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Leads of one tenant in one billing period. `delivered` less `refunded` is what Stripe must be told.
+
+    `told`: confirmed by Stripe. `under_way`: no send planned yet, or not settled. `stuck`: refused by Stripe,
+    or missing there.
+    """
+
+    tenant_id: str
+    period_start: datetime
+    event_name: str
+    delivered: int
+    refunded: int
+    told: int
+    under_way: int
+    stuck: int
+
+    @property
+    def net(self) -> int:
+        return self.delivered - self.refunded
+
+    @property
+    def billed_is_delivered(self) -> Literal["yes", "under way", "no"]:
+        if self.told == self.net and not (self.under_way or self.stuck):
+            return "yes"
+        return "under way" if not self.stuck and self.told + self.under_way == self.net else "no"
+
+
+# Ledger and intents are added up apart from each other: that they agree is what is to be shown.
+_USAGE = """
+WITH entries AS (
+    SELECT event_name, period_start, coalesce(sum(leads) FILTER (WHERE kind = 'usage'), 0)::int AS delivered,
+        coalesce(-sum(leads) FILTER (WHERE kind = 'reversal'), 0)::int AS refunded
+    FROM ledger WHERE tenant_id = $1 GROUP BY 1, 2
+), waiting AS (
+    SELECT l.event_name, l.period_start, sum(l.leads)::int AS leads, count(*)::int AS entries
+    FROM uncarried u JOIN ledger l USING (tenant_id, ledger_id) WHERE u.tenant_id = $1 GROUP BY 1, 2
+), sends AS (
+    SELECT event_name, period_start, coalesce(sum(value) FILTER (WHERE state = 'confirmed'), 0)::int AS told,
+        coalesce(sum(value) FILTER (WHERE state IN ('pending', 'sending', 'ambiguous')), 0)::int AS sending,
+        coalesce(sum(value) FILTER (WHERE state IN ('rejected', 'missing')), 0)::int AS stuck
+    FROM intents WHERE tenant_id = $1 GROUP BY 1, 2
+)
+SELECT $1::text AS tenant_id, period_start, event_name, coalesce(e.delivered, 0) AS delivered,
+    coalesce(e.refunded, 0) AS refunded, coalesce(s.told, 0) AS told,
+    coalesce(s.sending, 0) + coalesce(w.leads, 0) AS under_way, coalesce(s.stuck, 0) AS stuck
+FROM entries e FULL JOIN sends s USING (event_name, period_start)
+    LEFT JOIN waiting w USING (event_name, period_start)
+ORDER BY period_start, event_name
+"""
+
+
+async def usage(database: Database, tenant_id: str | None = None) -> list[Usage]:
+    """By tenant and billing period; one transaction a tenant. Raises NotFound for an unknown tenant."""
+    known = [str(record[0]) for record in await database.pool.fetch("SELECT tenant_id FROM tenants ORDER BY 1")]
+    if tenant_id is not None and tenant_id not in known:
+        raise NotFound(f"there is no tenant {tenant_id}")
+    found: list[Usage] = []
+    for each in known if tenant_id is None else [tenant_id]:
+        async with database.transaction(each) as connection:
+            found += rows(Usage, await connection.fetch(_USAGE, each))
+    return found
