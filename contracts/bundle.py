@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from contracts.model import WIRE_VERSION
 
@@ -54,7 +54,7 @@ def _bundle_of(item_type: Any) -> TypeAdapter[Bundle[Any]]:
 
 
 class _Strict(Bundle[T], Generic[T]):
-    v: int
+    v: int = Field(strict=True, ge=WIRE_VERSION, le=WIRE_VERSION)
 
 
 def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
@@ -65,12 +65,8 @@ def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
     if not isinstance(parsed, dict):
         return [Malformed(body, "not a JSON object")]
     version = parsed.get("v")
-    if version != WIRE_VERSION:
-        return [
-            Malformed(
-                body, f"version {str(version)[:20]!r} is not understood; this side speaks {WIRE_VERSION}"
-            )
-        ]
+    if type(version) is not int or version != WIRE_VERSION:
+        return [Malformed(body, f"its version is not understood; this side speaks {WIRE_VERSION}")]
     items = parsed.get("items", [parsed])
     if not isinstance(items, list):
         return [Malformed(body, "items is not a list")]
@@ -78,7 +74,10 @@ def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
 
 
 def _decode_item(item: Any, item_type: Any) -> Any:
-    raw = json.dumps(item, ensure_ascii=False).encode()
+    try:
+        raw = json.dumps(item).encode()
+    except RecursionError:
+        return Malformed(b"", "nested too deeply")
     try:
         return _item(item_type).validate_json(raw)
     except ValidationError as error:
@@ -90,10 +89,27 @@ def _item(item_type: Any) -> TypeAdapter[Any]:
     return TypeAdapter(item_type)
 
 
+ECHOING = {
+    "union_tag_invalid": "Input is of no known kind",
+    "uuid_parsing": "Input should be a valid UUID",
+}
+"""Faults whose usual text repeats what the sender wrote."""
+
+FREE_FORM = {"request", "facts"}
+"""Fields whose keys are the sender's own."""
+
+
 def explain(error: ValidationError) -> str:
     """Where and what is wrong, one clause a fault, without echoing the sender's values."""
     faults = [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'message'}: {fault['msg']}"
+        f"{_place(fault['loc'])}: {ECHOING.get(fault['type'], fault['msg'])}"
         for fault in error.errors(include_input=False, include_url=False, include_context=False)
     ]
     return "; ".join(faults[:5]) + (f"; and {len(faults) - 5} more" if len(faults) > 5 else "")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The path to the fault, cut where it would go on with the sender's own keys."""
+    parts = [str(part) for part in location]
+    free = next((place for place, part in enumerate(parts) if part in FREE_FORM), len(parts))
+    return ".".join(parts[: free + 1]) or "message"

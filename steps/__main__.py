@@ -1,4 +1,5 @@
-"""python -m steps NAME [NAME ...] | --all: one process for one step in production, for all in development."""
+"""python -m steps NAME [NAME ...] | --all | --list: one process for one step in production, for all in
+development; --list prints the names."""
 
 import sys
 
@@ -17,9 +18,12 @@ def _say(words: object) -> None:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments == ["--list"]:
+        print("\n".join(catalogue.names()))  # noqa: T201 - what was asked for
+        return 0
     wanted = catalogue.names() if arguments == ["--all"] else arguments
     if not wanted:
-        _say(f"usage: python -m steps NAME ... | --all\nsteps: {', '.join(catalogue.names())}")
+        _say(f"usage: python -m steps NAME ... | --all | --list\nsteps: {', '.join(catalogue.names())}")
         return USAGE
     try:
         steps = [catalogue.find(name) for name in wanted]

@@ -1,12 +1,11 @@
 """Where tests get a real Postgres and a real RabbitMQ: the first of given URLs, Docker, private instances."""
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from deploy.local.place import temporary
 from deploy.local.services import Services, services
 from tests.kit.broker import own_prefix
 from tests.kit.database import cloned, drop, make_template
@@ -15,12 +14,11 @@ pytest_plugins = ("tests.kit.sandbox",)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def running_services(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Services]:
-    directory = Path(tmp_path_factory.mktemp("services"))
-    directory.parent.parent.chmod(0o711)  # servers do not run as root, and must reach their data
-    directory.parent.chmod(0o711)
-    async with services(directory, durable=False, environment=dict(os.environ)) as found:
-        yield found
+async def running_services() -> AsyncIterator[Services]:
+    """`make test` starts both once, for all workers, and passes their URLs; else each worker has its own."""
+    with temporary() as directory:
+        async with services(directory, durable=False) as found:
+            yield found
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +41,7 @@ async def template(admin_url: str) -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture
 async def database_url(admin_url: str, template: str) -> AsyncIterator[str]:
-    """A fresh database with the schema, for a superuser; `tests.kit.roles.as_role` makes it another role's."""
+    """A fresh database with the schema, for a superuser; `tests.kit.roles.as_role` gives other roles."""
     async with cloned(admin_url, template) as url:
         yield url
 

@@ -1,20 +1,15 @@
 """make demo, make up, make down, make test."""
 
 import asyncio
-import contextlib
 import os
-import shutil
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 from rich.console import Console
 
 from contracts.process.settings import BadSettings
 from deploy.local.children import ProcessFailed
-from deploy.local.place import default_place
+from deploy.local.place import default_place, temporary
 from deploy.local.services import ServicesError
 
 INTERRUPTED = 130
@@ -62,19 +57,6 @@ def _down(console: Console) -> int:
     from deploy.local.up import down  # noqa: PLC0415
 
     return down(default_place(), console)
-
-
-@contextlib.contextmanager
-def temporary() -> Iterator[Path]:
-    """A directory that is gone afterwards, whatever happens. Servers run as others and must reach it."""
-    directory = Path(tempfile.mkdtemp(prefix="leadsaga-"))
-    directory.chmod(0o711)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        if directory.exists():
-            print(f"could not remove {directory}", file=sys.stderr)
 
 
 if __name__ == "__main__":

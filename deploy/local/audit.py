@@ -62,8 +62,8 @@ def _installed(locked: dict[str, tuple[str, str | None]]) -> Iterator[str]:
             continue
         if found.version != version:
             yield f"{name} {found.version} is installed, {version} is locked"
-        fields = dict(found.metadata.items())
-        licence = (fields.get("License-Expression") or fields.get("License") or "?").splitlines()[0]
+        fields = found.metadata.json
+        licence = str(fields.get("license_expression") or fields.get("license") or "?").splitlines()[0]
         if REFUSED_LICENCES.search(licence):
             yield f"{name} is under {licence}"
 

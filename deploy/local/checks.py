@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from deploy.local.place import temporary
 from deploy.local.services import services
 
 REPOSITORY = Path(__file__).parents[2]
@@ -43,8 +44,6 @@ def check(console: Console, arguments: Sequence[str]) -> int:
 
 async def _tests(console: Console, arguments: Sequence[str]) -> int:
     """One Postgres and one RabbitMQ for all test workers; each test has its own database and queues."""
-    from deploy.local.__main__ import temporary  # noqa: PLC0415 - it imports this module
-
     with temporary() as directory:
         async with services(directory, durable=False, say=console.print) as found:
             for line in found.sources:

@@ -3,6 +3,10 @@
 import json
 import os
 import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROLES = ("engine", "steps", "operator", "reader")
@@ -40,3 +44,14 @@ def write_environment(file: Path, environment: dict[str, str]) -> None:
     """For `source`: what the operators' tool needs to talk to this system."""
     lines = [f"export {name}='{value}'" for name, value in sorted(environment.items())]
     write_private(file, "\n".join(lines) + "\n")
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A directory that is gone afterwards, whatever happens. Servers run as others and must reach it."""
+    directory = Path(tempfile.mkdtemp(prefix="leadsaga-"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

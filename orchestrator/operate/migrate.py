@@ -6,6 +6,7 @@ before must still be what this release says it was.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,17 +50,18 @@ async def migrate(*, wait: bool = False, release: Release | None = None) -> Migr
     the database was made from something else than this release."""
     url = load(AdminSettings).database_url.get_secret_value()
     wanted = passwords(load(RoleUrls))
+    release = release or this_release()
     with database_errors(place(url)):
         connection = await _connect(url, PATIENCE if wait else 0.0)
         try:
             # One run at a time in this database.
             await connection.execute("SELECT pg_advisory_lock(hashtext('leadsaga migrate'))")
-            applied = await _bring_up(connection, release or this_release())
+            applied = await _bring_up(connection, release)
             if wanted:
-                await _patiently(connection, lambda: set_passwords(connection, wanted))
+                await _patiently(lambda: set_passwords(connection, wanted))
         finally:
             connection.terminate()
-    version = max(script.version for script in (release or this_release()).scripts)
+    version = max(script.version for script in release.scripts)
     return Migrated(version=version, applied=applied, passwords=sorted(wanted))
 
 
@@ -80,11 +82,11 @@ async def _connect(url: str, patience: float) -> Any:
 async def _bring_up(connection: Any, release: Release) -> list[str]:
     recorded = await _recorded(connection)
     if recorded is None:
-        await _patiently(connection, lambda: _install(connection, release))
+        await _patiently(lambda: _install(connection, release))
         return [script.name for script in release.scripts]
     pending = _pending(release, recorded)
     for script in pending:
-        await _patiently(connection, lambda script=script: _upgrade(connection, script))
+        await _upgrade(connection, script)
     if pending:
         async with connection.transaction():
             await _remember_schema(connection, release.schema)
@@ -146,13 +148,15 @@ async def _remember_schema(connection: Any, schema: Script) -> None:
     )
 
 
-async def _patiently(connection: Any, work: Any) -> None:
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
     for attempt in range(1, TRIES + 1):
         try:
             await work()
         except COLLISIONS as error:
             if attempt == TRIES:
-                raise Unavailable(f"other runs got in the way {TRIES} times: {type(error).__name__}") from error
+                raise Unavailable(
+                    f"other runs got in the way {TRIES} times: {type(error).__name__}"
+                ) from error
             await asyncio.sleep(0.05 * attempt)
         else:
             return

@@ -47,7 +47,9 @@ async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
                 plan.event_name,
             )
         except (asyncpg.CheckViolationError, asyncpg.NumericValueOutOfRangeError, asyncpg.DataError) as error:
-            raise BadUsage("a plan needs a lower-case id, a price, a currency of three letters and a quota") from error
+            raise BadUsage(
+                "a plan needs a lower-case id, a price, a currency of three letters and a quota"
+            ) from error
         if status == "INSERT 0 0":
             raise Refused(f"there is a plan {plan.plan_id} already")
         await audit.record(connection, actor=actor, action="add plan", after=plan)

@@ -84,7 +84,9 @@ async def _add(connection: Any, tenant: NewTenant) -> Tenant:
     except asyncpg.ForeignKeyViolationError as error:
         raise NotFound(f"there is no plan {tenant.plan_id}") from error
     except (asyncpg.CheckViolationError, asyncpg.DataError) as error:
-        raise BadUsage("a tenant's id is lower-case letters, digits and dashes; limits are above 0") from error
+        raise BadUsage(
+            "a tenant's id is lower-case letters, digits and dashes; limits are above 0"
+        ) from error
     if not added:
         raise Refused(f"there is a tenant {tenant.tenant_id} already")
     return rows(Tenant, added)[0]

@@ -112,12 +112,16 @@ def words(saga: Saga, entry: Entry) -> str:  # noqa: C901, PLR0911, PLR0912 - on
         case DeadlinePassed():
             return "the deadline passed; too late to turn back"
         case Ended():
-            return "completed" if entry.outcome == "completed" else "rolled back: nothing left, nothing charged"
+            return (
+                "completed" if entry.outcome == "completed" else "rolled back: nothing left, nothing charged"
+            )
         case _:
             assert_never(entry)
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
     """Numbers and outside identifiers; the rest is in the state."""
-    told = [f"{name} {value}" for name, value in facts.items() if isinstance(value, int | str) and value != ""]
+    told = [
+        f"{name} {value}" for name, value in facts.items() if isinstance(value, int | str) and value != ""
+    ]
     return ": " + ", ".join(told[:4]) if told else ""

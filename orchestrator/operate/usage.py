@@ -63,7 +63,9 @@ ORDER BY period_start, event_name
 
 async def usage(database: Database, tenant_id: str | None = None) -> list[Usage]:
     """By tenant and billing period; one transaction a tenant. Raises NotFound for an unknown tenant."""
-    known = [str(record[0]) for record in await database.pool.fetch("SELECT tenant_id FROM tenants ORDER BY 1")]
+    known = [
+        str(record[0]) for record in await database.pool.fetch("SELECT tenant_id FROM tenants ORDER BY 1")
+    ]
     if tenant_id is not None and tenant_id not in known:
         raise NotFound(f"there is no tenant {tenant_id}")
     found: list[Usage] = []

@@ -17,6 +17,7 @@ TOKENS_PER_LEAD = 700
 TOKENS_TO_THINK = 5_000
 """Thinking counts against the limit of an answer, and cannot be switched off for every model."""
 
+# Describes the tag without showing it: whoever looks for the request in the prompt finds exactly one.
 SYSTEM = """\
 You research sales leads for business customers.
 The user message is one JSON object inside a tag named request:

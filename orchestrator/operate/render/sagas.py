@@ -32,7 +32,16 @@ def status(word: str | None) -> Text:
 
 def standings(found: Sequence[Standing]) -> RenderableType:
     made = table(
-        f"{len(found)} sagas", "tenant", "request", "saga", ">leads", "status", "step", "since", "changed", "id"
+        f"{len(found)} sagas",
+        "tenant",
+        "request",
+        "saga",
+        ">leads",
+        "status",
+        "step",
+        "since",
+        "changed",
+        "id",
     )
     for each in found:
         at_step = each.step if each.status in {"running", "unwinding", "parked"} else ""
@@ -156,6 +165,13 @@ def _told(it: Shown) -> list[RenderableType]:
         made = table("orders", "order", "by", "why", "at", "result")
         for order in it.orders:
             kind = clean(f"{order.kind} {order.verdict or ''}").strip()
-            add(made, kind, order.actor, order.reason, moment(order.created_at), order.result or "not taken yet")
+            add(
+                made,
+                kind,
+                order.actor,
+                order.reason,
+                moment(order.created_at),
+                order.result or "not taken yet",
+            )
         parts.append(made)
     return parts

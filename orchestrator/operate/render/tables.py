@@ -69,7 +69,9 @@ def usage(found: Sequence[Usage]) -> RenderableType:
 
 
 def leads(found: Sequence[LeadLine], title: str = "leads") -> RenderableType:
-    made = table(f"{title}: {len(found)}", "company", "contact", "title", "e-mail", "country", ">score", "why")
+    made = table(
+        f"{title}: {len(found)}", "company", "contact", "title", "e-mail", "country", ">score", "why"
+    )
     for each in found:
         who = each.company, each.contact_name, each.contact_title, each.email, each.country
         add(made, *who, each.score, each.reason)
@@ -77,7 +79,9 @@ def leads(found: Sequence[LeadLine], title: str = "leads") -> RenderableType:
 
 
 def dead_letters(found: Sequence[DeadLetter]) -> RenderableType:
-    made = table(f"{len(found)} dead letters", "id", "tenant", "queue", ">try", "error", "why", "status", "last")
+    made = table(
+        f"{len(found)} dead letters", "id", "tenant", "queue", ">try", "error", "why", "status", "last"
+    )
     for each in found:
         about = each.tenant_id, each.queue, each.attempt, each.error, each.reason
         add(made, each.dead_letter_id, *about, each.status, moment(each.last_at))

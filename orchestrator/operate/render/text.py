@@ -44,7 +44,9 @@ def table(title: str, *headings: str) -> Table:
     made = Table(title=plain(title, "bold"), title_justify="left", header_style="bold", expand=False)
     for heading in headings:
         right = heading.startswith(">")
-        made.add_column(plain(heading.removeprefix(">")), justify="right" if right else "left", overflow="fold")
+        made.add_column(
+            plain(heading.removeprefix(">")), justify="right" if right else "left", overflow="fold"
+        )
     return made
 
 

@@ -59,7 +59,7 @@ BROKEN: dict[str, tuple[Rules, str]] = {
     "missing answers spend attempts": (Rules(decide=timeouts_spend_attempts), "spends no attempt"),
     "undos are armed on success": (Rules(evolve=arms_on_success), "leaves nothing behind"),
     "late successes are ignored": (Rules(decide=ignores_late_successes), "Done of the current step"),
-    "a cancel does not wait": (
+    "cancels do not wait": (
         Rules(decide=turns_back_inside_the_pivot),
         "nothing is undone after the pivot",
     ),

@@ -1,0 +1,18 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else.")]
+TenantOption = Annotated[str, typer.Option("--tenant", help="The tenant's id.")]
+AnyTenant = Annotated[str | None, typer.Option("--tenant", help="Only of this tenant.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many, newest first.")]
+WaitFor = Annotated[
+    float | None,
+    typer.Option("--wait", min=0, metavar="SECONDS", help="Wait for the outcome, at most so long."),
+]
+WaitForResult = Annotated[
+    float, typer.Option("--wait", min=0, metavar="SECONDS", help="Wait for the result, at most so long.")
+]
