@@ -42,11 +42,30 @@ CREATE FUNCTION current_tenant() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('leadsaga.tenant_id', true), '') $$;
 
--- Start of the monthly billing period that contains `at`, for a tenant whose first period began at `anchor`.
+-- A tenant's monthly billing periods are counted from `anchor`, in UTC. One that began on a 31st ends with shorter
+-- months: nothing falls between two periods. `number` 0 is the first one.
+CREATE FUNCTION period_begin(anchor timestamptz, number int) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ SELECT (anchor AT TIME ZONE 'UTC' + make_interval(months => number)) AT TIME ZONE 'UTC' $$;
+
+CREATE FUNCTION period_number(anchor timestamptz, at timestamptz) RETURNS int
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = leadsaga
+    AS $$
+    WITH calendar AS (
+        SELECT (12 * (extract(year FROM at AT TIME ZONE 'UTC') - extract(year FROM anchor AT TIME ZONE 'UTC'))
+                + extract(month FROM at AT TIME ZONE 'UTC') - extract(month FROM anchor AT TIME ZONE 'UTC'))::int AS months
+    )
+    SELECT months - CASE WHEN period_begin(anchor, months) > at THEN 1 ELSE 0 END FROM calendar
+    $$;
+
+-- Start and end (which is the start of the next) of the billing period that contains `at`.
 CREATE FUNCTION period_start(anchor timestamptz, at timestamptz) RETURNS timestamptz
-    LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT anchor + make_interval(months => (extract(year FROM age(at, anchor)) * 12
-                                                   + extract(month FROM age(at, anchor)))::int) $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = leadsaga
+    AS $$ SELECT period_begin(anchor, period_number(anchor, at)) $$;
+
+CREATE FUNCTION period_end(anchor timestamptz, at timestamptz) RETURNS timestamptz
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = leadsaga
+    AS $$ SELECT period_begin(anchor, period_number(anchor, at) + 1) $$;
 
 -- Version of this schema, and what brought it here.
 CREATE TABLE schema_versions (

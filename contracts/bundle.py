@@ -45,7 +45,11 @@ def decode(body: bytes, item_type: Any) -> list[Any]:
     try:
         return list(adapter.validate_json(body).items)
     except ValidationError:
+        pass
+    try:
         return _one_by_one(body, item_type)
+    except RecursionError:
+        return [Malformed(body, "nested too deeply")]
 
 
 @cache
@@ -60,7 +64,7 @@ class _Strict(Bundle[T], Generic[T]):
 def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
     try:
         parsed = json.loads(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return [Malformed(body, "not JSON")]
     if not isinstance(parsed, dict):
         return [Malformed(body, "not a JSON object")]
@@ -74,10 +78,7 @@ def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
 
 
 def _decode_item(item: Any, item_type: Any) -> Any:
-    try:
-        raw = json.dumps(item).encode()
-    except RecursionError:
-        return Malformed(b"", "nested too deeply")
+    raw = json.dumps(item).encode()
     try:
         return _item(item_type).validate_json(raw)
     except ValidationError as error:

@@ -12,6 +12,7 @@ from contracts.messages import Command
 from contracts.outcomes import Done, Outcome, Rejected
 from steps.clients.discord import open_discord
 from steps.notices.send import tell_tenant
+from steps.notices.settings import notice_interval
 from steps.notices.texts import Notice, ended_well, went_wrong
 from steps.notices.write import write
 from steps.runtime.step import Batch, Connection, Step
@@ -53,4 +54,5 @@ STEP = Step(
     job=Rounds("notices", tell_tenant),
     hears=("failed", "parked"),
     heard=heard,
+    settings=(notice_interval,),
 )

@@ -15,6 +15,7 @@ from contracts.facts import UsageRecorded
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome, Rejected
 from steps.billing.due import note_usage
+from steps.billing.settings import flush_pace
 from steps.runtime.step import Batch, Connection, Step
 
 _SHOW = """
@@ -118,4 +119,4 @@ def _parts(command: Command, rows: list[Any]) -> list[Event]:
     ]
 
 
-STEP = Step(name="record_usage", do=Batch(run=record_usage, announce=leads_ready))
+STEP = Step(name="record_usage", do=Batch(run=record_usage, announce=leads_ready), settings=(flush_pace,))

@@ -12,6 +12,7 @@ from contracts.messages import Command
 from contracts.outcomes import Done, Outcome
 from contracts.requests import RefundRequested
 from steps.billing.due import note_usage
+from steps.billing.settings import flush_pace
 from steps.runtime.step import Batch, Connection, Step
 
 _ORIGINAL = """
@@ -78,4 +79,4 @@ async def _bounded(connection: Connection, tenant_id: str, original: Any, asked:
     return leads
 
 
-STEP = Step(name="refund_usage", do=Batch(run=refund_usage))
+STEP = Step(name="refund_usage", do=Batch(run=refund_usage), settings=(flush_pace,))

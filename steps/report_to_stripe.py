@@ -8,6 +8,8 @@ from contracts.messages import Command
 from contracts.outcomes import Outcome
 from steps.billing.commands import owe_answers
 from steps.billing.flush import flush_tenant
+from steps.billing.lag import show_lag
+from steps.billing.settings import flush_pace
 from steps.clients.stripe import open_stripe
 from steps.runtime.step import Batch, Connection, Owing, Step
 from steps.work.rounds import Rounds
@@ -22,4 +24,6 @@ STEP = Step(
     do=Batch(run=report_to_stripe),
     client=open_stripe,
     job=Rounds("flush", flush_tenant),
+    settings=(flush_pace,),
+    measure=show_lag,
 )

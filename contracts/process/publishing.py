@@ -60,15 +60,22 @@ class Publisher:
         part of them may have arrived, and the whole must be published again."""
         if not messages:
             return
+        returned: BaseException | None = None
+        failed: BaseException | None = None
         try:
             async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
                 for message in messages:
                     group.create_task(self._publish(message))
-        except* PublishError as returned:
-            raise Unroutable(str(returned.exceptions[0])) from returned
-        except* BROKER_AWAY as failed:
+        except* PublishError as errors:
+            returned = errors.exceptions[0]
+        except* BROKER_AWAY as errors:
+            failed = errors.exceptions[0]
+        # Both may happen at once; raised from inside the clauses they would leave as a group.
+        if failed is not None:
             await self._drop_channel()
-            raise Unconfirmed(type(failed.exceptions[0]).__name__) from failed
+            raise Unconfirmed(type(failed).__name__) from failed
+        if returned is not None:
+            raise Unroutable(str(returned)) from returned
 
     async def _publish(self, message: Outgoing) -> None:
         exchange = await self._exchange(message.exchange)

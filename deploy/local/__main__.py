@@ -13,10 +13,13 @@ from deploy.local.place import default_place, temporary
 from deploy.local.services import ServicesError
 
 INTERRUPTED = 130
+NO_TERMINAL_WIDTH = 140
 
 
 def main(arguments: list[str]) -> int:  # noqa: PLR0911 - one a command
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=NO_TERMINAL_WIDTH)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidy up just as on Ctrl-C
     try:
         match arguments:

@@ -20,6 +20,7 @@ from orchestrator.core.news import (
     Resolve,
     Start,
 )
+from orchestrator.core.retry import LONGEST_WAIT
 from orchestrator.core.state import State
 
 
@@ -130,7 +131,7 @@ def _try_again(draft: Draft, news: Replied, outcome: Transient | Unknown) -> Non
     wait = draft.step.retry_of(news.direction).delay_after(
         tries=max(state.tries, 1),
         draw=news.draw,
-        retry_after=None if asked is None else timedelta(seconds=asked),
+        retry_after=None if asked is None else timedelta(seconds=min(asked, LONGEST_WAIT.total_seconds())),
     )
     draft.add(RetryScheduled(at=news.at, step=news.step, direction=news.direction, due_at=news.at + wait))
 

@@ -5,6 +5,9 @@ from datetime import timedelta
 
 from orchestrator.core.definition_error import BadSaga
 
+LONGEST_WAIT = timedelta(days=7)
+"""Whoever asks us to wait for longer is mistaken, and no calendar must overflow for it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:

@@ -1,4 +1,7 @@
-"""Dead letters: what could not be carried out or read. Their content is a tenant's, so little is shown of it."""
+"""Dead letters: what could not be carried out, or not be read.
+
+Their content is a tenant's, so little of it is shown.
+"""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +15,8 @@ from orchestrator.operate.errors import NotFound
 from orchestrator.operate.plain import rows
 
 KEPT = frozenset(
-    "v type kind event saga step direction tenant_id saga_id request_id refund_id language error currency".split()
+    {"v", "type", "kind", "event", "saga", "step", "direction", "tenant_id", "saga_id", "request_id"}
+    | {"refund_id", "language", "error", "currency"}
 )
 """Keys whose values name things; the texts of all others are shortened."""
 
@@ -47,8 +51,8 @@ class Opened:
     message: Any
 
 
-_COLUMNS = """dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, error, reason, fingerprint,
-    status, first_at, last_at"""
+_COLUMNS = """dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, error, reason,
+    fingerprint, status, first_at, last_at"""
 
 _LIST = f"""
 SELECT {_COLUMNS} FROM dead_letters

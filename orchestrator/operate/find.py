@@ -34,7 +34,8 @@ class Standing:
 
 
 _COLUMNS = """s.tenant_id, s.saga_id, s.saga, s.version, s.request_id, s.status, s.state ->> 'step' AS step,
-    coalesce(s.state ->> 'direction', 'do') AS direction, coalesce((s.state ->> 'attempt')::int, 0) AS attempt,
+    coalesce(s.state ->> 'direction', 'do') AS direction,
+    coalesce((s.state ->> 'attempt')::int, 0) AS attempt,
     (s.request ->> 'leads')::int AS leads, coalesce(s.state ->> 'reason', '') AS reason,
     s.created_at, s.updated_at"""
 

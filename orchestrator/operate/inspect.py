@@ -120,9 +120,11 @@ FROM effects WHERE tenant_id = $1 AND saga_id = $2 ORDER BY updated_at, step, di
 
 # A request's usage row, and the reversals that point at it.
 _LEDGER = """
-SELECT l.ledger_id, l.saga_id, l.kind, l.leads, l.unit_price, l.currency, l.period_start, l.occurred_at, l.actor,
-    l.reason, i.intent_id, i.identifier, i.state AS intent, i.value AS intent_value, i.error AS intent_error
-FROM ledger l LEFT JOIN carriers c USING (tenant_id, ledger_id) LEFT JOIN intents i USING (tenant_id, intent_id)
+SELECT l.ledger_id, l.saga_id, l.kind, l.leads, l.unit_price, l.currency, l.period_start, l.occurred_at,
+    l.actor, l.reason, i.intent_id, i.identifier, i.state AS intent,
+    i.value AS intent_value, i.error AS intent_error
+FROM ledger l LEFT JOIN carriers c USING (tenant_id, ledger_id)
+LEFT JOIN intents i USING (tenant_id, intent_id)
 WHERE l.tenant_id = $1 AND (l.saga_id = $2 OR l.original_id = (
     SELECT o.ledger_id FROM ledger o WHERE o.tenant_id = $1 AND o.saga_id = $2))
 ORDER BY l.occurred_at, l.ledger_id
@@ -135,7 +137,8 @@ FROM notices WHERE tenant_id = $1 AND saga_id = $2 ORDER BY created_at
 
 _MODEL = """
 SELECT count(*)::int AS calls, count(*) FILTER (WHERE outcome = 'answered')::int AS answered,
-    coalesce(sum(input_tokens), 0)::int AS input_tokens, coalesce(sum(output_tokens), 0)::int AS output_tokens,
+    coalesce(sum(input_tokens), 0)::int AS input_tokens,
+    coalesce(sum(output_tokens), 0)::int AS output_tokens,
     coalesce(sum(cost_usd), 0) AS cost_usd, count(*) FILTER (WHERE unpriced)::int AS unpriced
 FROM model_calls WHERE tenant_id = $1 AND saga_id = $2
 """

@@ -25,6 +25,8 @@ PATIENCE = 60.0
 
 TRIES = 20
 
+NOT_YET: tuple[type[Exception], ...] = (*AWAY, asyncpg.InvalidCatalogNameError)
+
 COLLISIONS: tuple[type[Exception], ...] = (
     asyncpg.UniqueViolationError,
     asyncpg.DuplicateObjectError,
@@ -33,7 +35,7 @@ COLLISIONS: tuple[type[Exception], ...] = (
     asyncpg.DeadlockDetectedError,
 )
 """Roles belong to the whole cluster, and locks to one database: when two databases are set up at the same
-moment the server refuses one of them, with "tuple concurrently updated" (an internal error) as the usual word."""
+moment the server refuses one of them, usually with "tuple concurrently updated", an internal error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,8 @@ class Migrated:
 
 
 async def migrate(*, wait: bool = False, release: Release | None = None) -> Migrated:
-    """Reads LEADSAGA_DATABASE_URL and the URLs of the roles. Raises BadSettings, Unavailable, and Refused when
-    the database was made from something else than this release."""
+    """Reads LEADSAGA_DATABASE_URL and the URLs of the roles. Raises BadSettings, Unavailable, and Refused
+    when the database was made from something else than this release."""
     url = load(AdminSettings).database_url.get_secret_value()
     wanted = passwords(load(RoleUrls))
     release = release or this_release()
@@ -73,7 +75,7 @@ async def _connect(url: str, patience: float) -> Any:
             return await asyncpg.connect(
                 url, timeout=CONNECT_SECONDS, server_settings={"application_name": "leadsaga migrate"}
             )
-        except (*AWAY, asyncpg.InvalidCatalogNameError):
+        except NOT_YET:
             if loop.time() >= deadline:
                 raise
             await asyncio.sleep(0.5)

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 import uuid_utils.compat
@@ -10,7 +10,7 @@ import uuid_utils.compat
 from contracts.process.postgres import Database
 from orchestrator.operate import audit
 from orchestrator.operate.errors import Refused
-from orchestrator.operate.find import Standing, find_id
+from orchestrator.operate.find import find_id
 
 Kind = Literal["cancel", "replay", "resolve"]
 Verdict = Literal["done", "not_done"]
@@ -36,7 +36,8 @@ class Ordered:
 
 
 _INSERT = """
-INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
 
 
@@ -60,7 +61,16 @@ async def order(  # noqa: PLR0913 - what an order says
         await connection.execute(
             _INSERT, order_id, standing.tenant_id, saga_id, kind, verdict, actor, reason.strip()
         )
-        await _audit(connection, standing, order_id, kind, verdict, actor, reason.strip())
+        await audit.record(
+            connection,
+            actor=actor,
+            action=f"order {kind}",
+            tenant_id=standing.tenant_id,
+            saga_id=saga_id,
+            reason=reason.strip(),
+            before={"status": standing.status, "step": standing.step, "direction": standing.direction},
+            after={"order_id": order_id, "verdict": verdict},
+        )
     return Ordered(
         order_id=order_id,
         tenant_id=standing.tenant_id,
@@ -68,27 +78,6 @@ async def order(  # noqa: PLR0913 - what an order says
         kind=kind,
         verdict=verdict,
         result=await _result(database, order_id, wait),
-    )
-
-
-async def _audit(  # noqa: PLR0913 - the columns of the audit
-    connection: Any,
-    standing: Standing,
-    order_id: UUID,
-    kind: Kind,
-    verdict: Verdict | None,
-    actor: str,
-    reason: str,
-) -> None:
-    await audit.record(
-        connection,
-        actor=actor,
-        action=f"order {kind}",
-        tenant_id=standing.tenant_id,
-        saga_id=standing.saga_id,
-        reason=reason,
-        before={"status": standing.status, "step": standing.step, "direction": standing.direction},
-        after={"order_id": order_id, "verdict": verdict},
     )
 
 

@@ -13,6 +13,12 @@ from contracts.process.settings import load
 from orchestrator.operate.errors import Unavailable
 from orchestrator.settings import OperatorSettings
 
+UNREACHABLE: tuple[type[Exception], ...] = (
+    *AWAY,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+)
+
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
 
@@ -48,11 +54,7 @@ def database_errors(where: str) -> Iterator[None]:
         raise Unavailable(f"the database at {where} took too long to answer") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unavailable(f"the database at {where} does not let this role do that") from error
-    except (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        asyncpg.InvalidCatalogNameError,
-        *AWAY,
-    ) as error:
+    except UNREACHABLE as error:
         raise Unavailable(f"the database at {where} cannot be reached ({type(error).__name__})") from error
 
 

@@ -34,7 +34,8 @@ class Supervisor:
     code: int = 0
 
     async def run(self, programs: Sequence[Program]) -> int:
-        """Runs until `stopping`, or until a program says that its settings are wrong. Returns the exit code."""
+        """Runs until `stopping`, or until a program says that its settings are wrong. Returns the exit
+        code."""
         async with asyncio.TaskGroup() as group:
             for program in programs:
                 group.create_task(self._keep(program))

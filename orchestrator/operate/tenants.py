@@ -52,8 +52,8 @@ _WEBHOOK = "INSERT INTO discord_webhooks (tenant_id, url) VALUES ($1, $2)"
 async def add_tenant(
     database: Database, tenant: NewTenant, *, actor: str, discord_webhook: str | None = None
 ) -> Tenant:
-    """The webhook is a secret: it is stored, and never told again. Raises Refused when there is such a tenant,
-    NotFound without its plan, and BadUsage for what the database does not take."""
+    """The webhook is a secret: it is stored, and never told again. Raises Refused when there is such a
+    tenant, NotFound without its plan, and BadUsage for what the database does not take."""
     if discord_webhook is not None:
         _check_webhook(discord_webhook)
     async with database.transaction(tenant.tenant_id) as connection:

@@ -23,6 +23,8 @@ from orchestrator.operate.session import CONNECT_SECONDS, place
 Request = LeadRequested | CancelRequested | RefundRequested
 Result = Literal["published", "completed", "refunded", "failed", "refused", "parked"]
 
+NO_BROKER: tuple[type[Exception], ...] = (*BROKER_AWAY, ValueError)
+
 _EVENT: TypeAdapter[events.Event] = TypeAdapter(events.Event)
 
 
@@ -105,7 +107,7 @@ async def upstream() -> AsyncIterator[Upstream]:
             connection = await aio_pika.connect_robust(
                 url, client_properties={"connection_name": "leadsaga operator"}, heartbeat=15
             )
-    except (*BROKER_AWAY, ValueError) as error:
+    except NO_BROKER as error:
         where = f"the broker at {place(url)}"
         raise Unavailable(f"{where} cannot be reached ({type(error).__name__})") from error
     try:
@@ -159,7 +161,7 @@ def _of_refund(event: events.Event, request: RefundRequested) -> Heard | None:
             return None
 
 
-def _heard(
+def _heard(  # noqa: PLR0913 - what was heard
     request: Request,
     outcome: Result,
     *,

@@ -19,8 +19,8 @@ SELECT l.event_name, l.period_start FROM uncarried u JOIN ledger l USING (tenant
 WHERE u.tenant_id = $1 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
-# One statement, so that the value and the rows it stands for are one snapshot. 32 days after a monthly period
-# began the next one is under way, never the one after it. Stripe counts an event in the period of its time.
+# One statement, so that the value and the rows it stands for are one snapshot. Stripe counts an event in the
+# period of its time.
 _PLAN = """
 WITH slice AS (
     SELECT l.ledger_id, l.leads FROM uncarried u JOIN ledger l USING (tenant_id, ledger_id)
@@ -31,7 +31,7 @@ WITH slice AS (
     SELECT net.value, t.stripe_customer,
         greatest($5, least(
             date_trunc('second', now()),
-            period_start(t.billing_anchor, $5 + interval '32 days') - interval '1 second')) AS at,
+            period_end(t.billing_anchor, $5) - interval '1 second')) AS at,
         CASE WHEN net.value = 0 THEN 'confirmed' WHEN t.stripe_customer IS NULL THEN 'rejected'
              ELSE 'pending' END AS state
     FROM net, tenants t WHERE t.tenant_id = $1

@@ -1,6 +1,7 @@
 """How late billing is, for the process's metrics."""
 
 from contracts.process.postgres import Database
+from steps.runtime.observe import FLUSH_LAG
 
 _LAG = """
 SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM work_due WHERE kind = 'flush'
@@ -12,3 +13,7 @@ async def flush_lag(database: Database) -> float:
     none waits. What Stripe refused is parked and does not count."""
     async with database.transaction() as connection:
         return float(await connection.fetchval(_LAG))
+
+
+async def show_lag(database: Database) -> None:
+    FLUSH_LAG.set(await flush_lag(database))

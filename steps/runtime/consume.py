@@ -14,7 +14,7 @@ from contracts.messages import Command, Reply
 from contracts.names import REPLIES, Names, event_key
 from contracts.process import logs
 from contracts.process.consuming import Delivery, subscribe
-from contracts.process.postgres import AWAY, Database
+from contracts.process.postgres import AGAIN, AWAY, Database
 from contracts.process.publishing import Outgoing, Publisher, Unconfirmed, Unroutable
 from steps.runtime import observe
 from steps.runtime.batch import Answers, run_alone, run_batch
@@ -133,7 +133,7 @@ async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await work()
-        except AWAY as error:
+        except (*AWAY, *AGAIN) as error:
             log.warning("database_away", **logs.fault(error))
             await asyncio.sleep(PAUSE)
 
@@ -181,11 +181,21 @@ class _Queue:
             case Single() as single:
                 answers = Answers()
                 for command in commands:
-                    attempt = partial(
-                        run_single, database, single, client, command, redelivered=delivery.redelivered
-                    )
-                    answers.add(await _patiently(attempt))
+                    answers.add(await _single(database, single, client, command, delivery.redelivered))
                 return answers
+
+
+async def _single(
+    database: Database, work: Single, client: Any, command: Command, redelivered: bool
+) -> Answers:
+    """Like any redelivery, another try after the database was away takes over what it had begun itself."""
+    while True:
+        try:
+            return await run_single(database, work, client, command, redelivered=redelivered)
+        except AWAY as error:
+            log.warning("database_away", **logs.fault(error))
+            await asyncio.sleep(PAUSE)
+            redelivered = True
 
 
 def heard_queue(step: Step) -> str:

@@ -14,16 +14,18 @@ from contracts.process import logs
 from contracts.process.consuming import make_broker
 from contracts.process.health import serving
 from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
-from contracts.process.postgres import Database, connect
+from contracts.process.postgres import TROUBLE, Database, connect
 from contracts.process.publishing import Unconfirmed, Unroutable, publishing
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
 from steps.runtime import observe
 from steps.runtime.consume import Consumer, heard_queue
 from steps.runtime.settings import StepSettings
-from steps.runtime.step import Step
+from steps.runtime.step import Job, Step
 
 log = logs.get("process")
+
+MEASURE_EVERY = 2.0
 
 JOB_PAUSE = 1.0
 """Seconds after a failed round of background work."""
@@ -63,6 +65,8 @@ async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> N
     """Runs until SIGTERM or SIGINT (or `stopping`), then finishes what it has begun."""
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     own, pool = load(StepSettings), load(PoolSettings)
+    for read in (read for step in steps for read in step.settings):
+        read()
     label = ",".join(step.name for step in steps)
     logs.configure(label, process.log_level)
     stopping = stopping or stop_on_signals()
@@ -108,13 +112,35 @@ async def _jobs(
         for consumer in consumers
         if consumer.step.job is not None
     ]
+    gauges = [asyncio.create_task(_measure(consumer)) for consumer in consumers if consumer.step.measure]
     try:
         yield
     finally:
+        await _let_end([consumer.step.job for consumer in consumers], process.drain_seconds)
         # Every round is safe to interrupt: what it committed is picked up by the next one.
-        for task in tasks:
+        for task in (*tasks, *gauges):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *gauges, return_exceptions=True)
+
+
+async def _let_end(jobs: Sequence[Job | None], seconds: float) -> None:
+    """A call that is under way is worth waiting for: broken off, its outcome would be unknown for a while."""
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(job.ended() for job in jobs if job is not None))
+    except TimeoutError:
+        log.warning("jobs_broken_off", seconds=seconds)
+
+
+async def _measure(consumer: Consumer) -> None:
+    measure = consumer.step.measure
+    assert measure is not None
+    while True:
+        try:
+            await measure(consumer.database)
+        except TROUBLE as error:
+            log.info("not_measured", step=consumer.step.name, **logs.fault(error))
+        await asyncio.sleep(MEASURE_EVERY)
 
 
 async def _repeat(consumer: Consumer, worker: JobWorker) -> None:

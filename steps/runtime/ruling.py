@@ -57,6 +57,6 @@ def rule(effect: Effect, direction: Direction, attempt: int) -> Ruling:
         return Repeat(effect.answered, effect.answer)
     if attempt < effect.attempt:
         return Stale()
-    if effect.owed:
+    if effect.owed and attempt == effect.attempt:
         return Owed()
     return Run()

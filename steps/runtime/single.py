@@ -16,7 +16,7 @@ from contracts.errors import StepError
 from contracts.messages import Command, reply_to
 from contracts.outcomes import Outcome, Unknown
 from contracts.process import logs
-from contracts.process.postgres import Database
+from contracts.process.postgres import AWAY, Database
 from steps.runtime import effects
 from steps.runtime.batch import NO_SAGA, Answers
 from steps.runtime.failures import declared
@@ -31,6 +31,10 @@ MAX_STARTS = 3
 POISON = "it was begun 3 times and its process died each time"
 
 
+class DatabaseAway(ConnectionError):
+    """The database went away at a checkpoint: no answer of the step's, so no attempt is spent on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class LockedAttempt:
     """Implements the Attempt that step functions see."""
@@ -42,14 +46,17 @@ class LockedAttempt:
     @asynccontextmanager
     async def transaction(self, **outside: str) -> AsyncIterator[Connection]:
         command = self.command
-        async with self.database.transaction(command.tenant_id) as connection:
-            effect = (await effects.lock(connection, [command]))[command.saga_id]
-            running = isinstance(rule(effect, command.direction, command.attempt), Run)
-            if not running or effect.attempt != command.attempt:
-                raise Fenced(command.saga_id)
-            yield connection
-            if outside:
-                await effects.note_outside(connection, command, outside)
+        try:
+            async with self.database.transaction(command.tenant_id) as connection:
+                effect = (await effects.lock(connection, [command]))[command.saga_id]
+                running = isinstance(rule(effect, command.direction, command.attempt), Run)
+                if not running or effect.attempt != command.attempt:
+                    raise Fenced(command.saga_id)
+                yield connection
+                if outside:
+                    await effects.note_outside(connection, command, outside)
+        except AWAY as error:
+            raise DatabaseAway(type(error).__name__) from error
 
 
 async def run_single(
@@ -94,7 +101,7 @@ async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Ou
     try:
         async with asyncio.timeout(command.timeout) as timer:
             return await work.run(command, attempt)
-    except Fenced:
+    except (Fenced, DatabaseAway):
         raise
     except StepError as error:
         return declared(error)

@@ -88,9 +88,17 @@ class Worker(Protocol):
         ...
 
 
-Job = Callable[[Worker], Awaitable[None]]
-"""One round of background work; called again and again until the process stops. What it raises is logged
-and the next round comes a little later."""
+class Job(Protocol):
+    """Background work of a step."""
+
+    async def __call__(self, worker: Worker) -> None:
+        """One round; called again and again until the process stops. What it raises is logged and the next
+        round comes a little later."""
+        ...
+
+    async def ended(self) -> None:
+        """Returns when what earlier rounds began has ended. Called when the process stops."""
+        ...
 
 
 def no_client() -> AbstractAsyncContextManager[None]:
@@ -112,6 +120,10 @@ class Step:
     """Upstream events (by name, of all tenants) that the step also wants to hear."""
     heard: Callable[[Connection, Event], Awaitable[None]] | None = None
     """Handles one of them, in a transaction of its tenant. It may come more than once."""
+    settings: tuple[Callable[[], object], ...] = ()
+    """Read when the process starts, so that wrong ones stop it there. They raise BadSettings."""
+    measure: Callable[[Database], Awaitable[None]] | None = None
+    """Sets gauges; called every few seconds."""
 
     def work(self) -> dict[str, Work]:
         """What is done for each of the step's queues."""

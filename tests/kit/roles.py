@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit, urlunsplit
 
-ROLE_PASSWORD = "only-for-tests"  # noqa: S105 - of databases that live as long as a test run
+ROLE_PASSWORD = "only-for-tests"
 ROLES = ("leadsaga_engine", "leadsaga_steps", "leadsaga_operator", "leadsaga_reader")
 
 

@@ -59,8 +59,10 @@ class Walk:
         *,
         dead_letters: int = 1,
         replays: int = 1,
+        forgetful: bool = True,
     ) -> None:
         self.saga, self.natures, self.rules = saga, natures, rules or Rules()
+        self.forgetful = forgetful
         self.index = {step.name: place for place, step in enumerate(saga.steps)}
         self.messages: Numbered[Message] = Numbered()
         self.mind = Mind(saga, self.rules)
@@ -105,7 +107,16 @@ class Walk:
             check_world(self.saga, self.mind.state(node.state), [self.sides[side] for side in node.sides])
             self._sound.add(key)
 
+    def reached(self) -> set[tuple[str, tuple[int, ...]]]:
+        """Each state that was met, with the effects that were really there."""
+        return {
+            (repr(self.mind.state(state)), tuple(self.sides[side].there for side in sides))
+            for state, sides in self._sound
+        }
+
     def _forgetting(self, node: Node) -> Node:
+        if not self.forgetful:
+            return node
         state = self.mind.state(node.state)
         flight, judged = self.oblivion.flight(state, node.sides, node.flight)
         return node._replace(flight=flight, sides=self.oblivion.sides(node.sides, judged))

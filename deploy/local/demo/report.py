@@ -140,7 +140,8 @@ class Scene:
         self.console.print(
             f"\ndemo: {len(self.asked)} requests: {completed} completed, {outcomes['failed']} rolled back, "
             f"{outcomes['parked']} parked, {outcomes['refused']} refused, {outcomes['lost']} lost; "
-            f"billed = delivered for {right} of {len(settled_accounts)} tenants"
+            f"billed = delivered for {right} of {len(settled_accounts)} tenants",
+            soft_wrap=True,
         )
         return 0 if outcomes["lost"] == 0 and right == len(settled_accounts) else 1
 

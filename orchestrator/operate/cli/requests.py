@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def request(  # noqa: PLR0913 - the options of one command
+    *,
     tenant: TenantOption,
     leads: Annotated[int, typer.Option("--leads", help="How many, at most.")],
     criteria: Annotated[str, typer.Option("--criteria", help="What they must match, in plain words.")],
@@ -58,6 +59,7 @@ def cancel(
 
 
 def refund(  # noqa: PLR0913 - the options of one command
+    *,
     request: RequestName,
     tenant: TenantOption,
     reason: Reason,

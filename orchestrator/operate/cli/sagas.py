@@ -84,7 +84,7 @@ def usage_of(tenant: AnyTenant = None, as_json: Json = False) -> None:
 
 def replay(saga: SagaId, reason: Reason, wait: WaitForResult = 15.0, as_json: Json = False) -> None:
     """Try a parked step again."""
-    _order(saga, "replay", reason, wait, as_json)
+    _order(saga, "replay", reason=reason, wait=wait, as_json=as_json)
 
 
 def resolve(
@@ -97,20 +97,20 @@ def resolve(
     """Settle a parked step by hand: it has happened, or it surely has not."""
     match verdict.replace("-", "_"):
         case "done":
-            _order(saga, "resolve", reason, wait, as_json, "done")
+            _order(saga, "resolve", reason=reason, wait=wait, as_json=as_json, verdict="done")
         case "not_done":
-            _order(saga, "resolve", reason, wait, as_json, "not_done")
+            _order(saga, "resolve", reason=reason, wait=wait, as_json=as_json, verdict="not_done")
         case _:
             raise typer.BadParameter("done or not_done", param_hint="--as")
 
 
 def cancel(saga: SagaId, reason: Reason, wait: WaitForResult = 15.0, as_json: Json = False) -> None:
     """Stop a saga that is under way, unless usage is recorded already."""
-    _order(saga, "cancel", reason, wait, as_json)
+    _order(saga, "cancel", reason=reason, wait=wait, as_json=as_json)
 
 
 def _order(  # noqa: PLR0913 - what an order says
-    saga: UUID, kind: Kind, reason: str, wait: float, as_json: bool, verdict: Verdict | None = None
+    saga: UUID, kind: Kind, *, reason: str, wait: float, as_json: bool, verdict: Verdict | None = None
 ) -> None:
     async def work(database: Database) -> Ordered:
         return await order(database, saga, kind, actor=actor(), reason=reason, verdict=verdict, wait=wait)

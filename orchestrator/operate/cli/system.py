@@ -89,7 +89,7 @@ def _say(words: str) -> None:
 
 def step_names() -> list[str]:
     """Asked of the steps themselves: neither side imports the other."""
-    listed = subprocess.run(  # noqa: S603 - this Python, no shell
+    listed = subprocess.run(
         [sys.executable, "-m", "steps", "--list"], capture_output=True, text=True, check=False
     )
     if listed.returncode != 0:

@@ -26,6 +26,7 @@ TenantId = Annotated[str, typer.Argument(metavar="ID", help="Lower-case letters,
 
 @tenants.command("add")
 def add_tenant(  # noqa: PLR0913 - the options of one command
+    *,
     tenant: TenantId,
     name: Annotated[str, typer.Option("--name")],
     plan: Annotated[str, typer.Option("--plan", help="The id of a plan.")],
@@ -91,6 +92,7 @@ def _set(tenant: str, status: Literal["active", "suspended"], reason: str, as_js
 
 @plans.command("add")
 def add_plan(  # noqa: PLR0913 - the options of one command
+    *,
     plan: Annotated[str, typer.Argument(metavar="ID")],
     price: Annotated[str, typer.Option("--price", help="Of one lead, such as 0.40.")],
     currency: Annotated[str, typer.Option("--currency", help="Three lower-case letters.")],

@@ -142,8 +142,8 @@ def _model(it: Shown) -> Text:
     model = it.model
     unpriced = f", {model.unpriced} unpriced" if model.unpriced else ""
     return plain(
-        f"model: {model.calls} calls, {model.answered} answered, {model.input_tokens} + {model.output_tokens} "
-        f"tokens, {model.cost_usd:f} USD{unpriced}"
+        f"model: {model.calls} calls, {model.answered} answered, "
+        f"{model.input_tokens} + {model.output_tokens} tokens, {model.cost_usd:f} USD{unpriced}"
     )
 
 

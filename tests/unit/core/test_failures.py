@@ -55,6 +55,12 @@ def test_the_wait_is_never_shorter_than_what_was_asked_for() -> None:
     assert after(90) == story.entry("retry_scheduled").due_at
 
 
+@pytest.mark.parametrize("asked", [1e6, 1e300, float("inf")])
+def test_a_wait_longer_than_a_week_is_cut_to_a_week(asked: float) -> None:
+    story = given(SAGA).when(transient("a", retry_after=asked))
+    assert T0 + timedelta(days=7) == story.entry("retry_scheduled").due_at
+
+
 def test_a_failed_attempt_is_written_down_with_its_cause() -> None:
     story = given(SAGA).when(transient("a", progress=True))
     expected = Failed(

@@ -83,3 +83,12 @@ def test_a_violation_tells_the_shortest_story_that_leads_to_it() -> None:
     with pytest.raises(Violation) as caught:
         Walk(saga_of(A, P), ("ours", "ours"), Rules(decide=timeouts_spend_attempts)).run()
     assert str(caught.value) == "a missing answer spends no attempt: it is started"
+
+
+@pytest.mark.parametrize(("steps", "nature"), [((A,), "outside"), ((P,), "outside"), ((P, R), "ours")])
+def test_what_the_walk_forgets_hides_nothing(steps: tuple[Step, ...], nature: Nature) -> None:
+    natures = (nature,) * len(steps)
+    full = Walk(saga_of(*steps), natures, dead_letters=0, replays=0, forgetful=False)
+    short = Walk(saga_of(*steps), natures, dead_letters=0, replays=0)
+    assert full.run().nodes > short.run().nodes
+    assert full.reached() == short.reached()

@@ -1,0 +1,188 @@
+"""Operators see where sagas stand and what happened, and what they look at of a tenant's is written down."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from contracts.outcomes import Rejected
+from tests.integration.operate.conftest import ESCAPE, Tool
+from tests.kit.store_postgres import PostgresWorld
+from tests.kit.store_world import NOON, begin, done, incoming, letter, replied, saga_id, start, tell
+
+HOSTILE = "[bold red]pwned[/] :smile: \x1b[2J\x1b]0;owned\x07 \u202eevil\u202c\nsecond line"
+
+
+async def saga_with_content(world: PostgresWorld) -> UUID:
+    """A lead saga that has recorded two leads, with all that its steps keep."""
+    ((_, made),) = await begin(world, incoming(1))
+    await tell(world, [("acme", made)], start(), done("reserve_quota", NOON + timedelta(seconds=1)))
+    ledger, intent = uuid4(), uuid4()
+    run = world.owner.pool.execute
+    await run(
+        "INSERT INTO effects (tenant_id, saga_id, step, direction, state, attempt, answered, answer, outside)"
+        " VALUES ('acme', $1, 'record_usage', 'do', 'done', 1, 1, '{\"kind\": \"done\"}', $2::text::jsonb)",
+        made,
+        '{"ledger_id": "l-17"}',
+    )
+    for number, company in enumerate(["Cycles & Co", HOSTILE]):
+        await run(
+            "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name,"
+            " contact_title, email, country, reason, score, visible_at) VALUES ('acme', $1, $2, 1, $3, $4,"
+            " 'https://c.example', 'Kim', 'CEO', 'kim@c.example', 'DE', 'fits', 80, now())",
+            uuid4(),
+            made,
+            str(number),
+            company,
+        )
+    await run(
+        "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name,"
+        " contact_title, email, country, reason, score) VALUES ('acme', $1, $2, 1, 'draft', 'Draft Ltd', '',"
+        " '', '', '', '', '', 1)",
+        uuid4(),
+        made,
+    )
+    await run(
+        "INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, unit_price, currency,"
+        " event_name, period_start) VALUES ('acme', $1, $2, 'r-1', 'usage', 2, 0.4, 'eur', 'leads_delivered',"
+        " '2026-11-01Z')",
+        ledger,
+        made,
+    )
+    await run(
+        "INSERT INTO intents (tenant_id, intent_id, identifier, customer, event_name, event_at, period_start,"
+        " value, state) VALUES ('acme', $1, 'ident-1', 'cus_1', 'leads_delivered', now(), '2026-11-01Z', 2,"
+        " 'confirmed')",
+        intent,
+    )
+    await run("INSERT INTO carriers VALUES ('acme', $1, $2)", ledger, intent)
+    await run(
+        "INSERT INTO notices (tenant_id, notice_id, saga_id, event, title, body) VALUES"
+        " ('acme', $1, $2, 'completed', $3, '')",
+        uuid4(),
+        made,
+        HOSTILE,
+    )
+    return made
+
+
+async def test_sagas_are_listed_newest_first_and_filtered(world: PostgresWorld, operator: Tool) -> None:
+    await world.add_tenant("blue")
+    await begin(world, incoming(1))
+    await begin(world, incoming(2, tenant="blue"), at=NOON + timedelta(minutes=1))
+    await tell(world, [("acme", saga_id(1))], start())
+    listed = await operator("list", "--json")
+    assert [("r-2", "waiting"), ("r-1", "running")] == [(s["request_id"], s["status"]) for s in listed.json]
+    for filtered in (["--tenant", "acme"], ["--status", "running"], ["--limit", 2, "--tenant", "acme"]):
+        assert ["r-1"] == [s["request_id"] for s in (await operator("list", *filtered, "--json")).json]
+    assert [] == (await operator("list", "--saga", "refund", "--json")).json
+
+
+async def test_one_saga_is_shown_with_everything_that_happened(world: PostgresWorld, operator: Tool) -> None:
+    made = await saga_with_content(world)
+    by_id = (await operator("show", made, "--json")).json
+    by_request = (await operator("show", "r-1", "--json")).json
+    assert by_id == by_request
+    kinds = ["accepted", "started", "requested", "succeeded", "requested"]
+    assert kinds == [moment["kind"] for moment in by_id["timeline"]]
+    assert 1.0 == by_id["timeline"][3]["after"]
+    assert {"ledger_id": "l-17"} == by_id["effects"][0]["outside"]
+    assert ("ident-1", "confirmed") == (by_id["ledger"][0]["identifier"], by_id["ledger"][0]["intent"])
+    assert HOSTILE == by_id["notices"][0]["title"]
+
+
+async def test_a_timeline_is_told_in_words_and_an_undo_by_its_own_name(
+    world: PostgresWorld, operator: Tool
+) -> None:
+    ((_, made),) = await begin(world, incoming(1))
+    no = Rejected(reason="the quota is used up")
+    await tell(world, [("acme", made)], start(), done("reserve_quota"), replied("generate_leads", no))
+    shown = (await operator("show", made)).out
+    for words in ("asked", "surely not done", "the quota is used up", "turns back: release_quota"):
+        assert words in shown
+
+
+async def test_what_does_not_exist_is_not_found(world: PostgresWorld, operator: Tool) -> None:
+    await begin(world, incoming(1))
+    absent = (["show", "r-9"], ["show", saga_id(9)], ["show", "r-1", "--tenant", "blue"])
+    for arguments in (*absent, ["leads", "r-9", "--tenant", "acme"], ["dead-letters", "show", saga_id(9)]):
+        ran = await operator(*arguments)
+        assert (3, "") == (ran.code, ran.out)
+        assert 1 == len(ran.err.splitlines())
+
+
+async def test_a_request_id_of_two_tenants_is_ambiguous_until_the_tenant_is_named(
+    world: PostgresWorld, operator: Tool
+) -> None:
+    await world.add_tenant("blue")
+    await begin(world, incoming(1, name="same"), incoming(2, tenant="blue", name="same"))
+    ran = await operator("show", "same")
+    assert (1, True) == (ran.code, str(saga_id(2)) in ran.err)
+    shown = (await operator("show", "same", "--tenant", "blue", "--json")).json
+    assert str(saga_id(2)) == shown["saga"]["saga_id"]
+
+
+async def test_delivered_leads_are_shown_drafts_are_not_and_the_look_is_audited(
+    world: PostgresWorld, operator: Tool, audit
+) -> None:
+    made = await saga_with_content(world)
+    ran = await operator("leads", "r-1", "--tenant", "acme", "--reason", "ticket 7", "--json")
+    assert {"Cycles & Co", HOSTILE} == {lead["company"] for lead in ran.json}
+    (row,) = await audit()
+    assert ("ann", "look at leads", "acme", made, "ticket 7") == tuple(
+        row[name] for name in ("actor", "action", "tenant_id", "saga_id", "reason")
+    )
+
+
+async def test_hostile_text_neither_steers_the_terminal_nor_is_read_as_markup(
+    world: PostgresWorld, operator: Tool
+) -> None:
+    await saga_with_content(world)
+    for arguments in (["leads", "r-1", "--tenant", "acme"], ["show", "r-1"]):
+        shown = (await operator(*arguments)).out
+        assert "[bold red]pwned[/] :smile: [2J]0;owned evil second line" in shown
+        assert not {ESCAPE, "\x07", "\u202e"} & set(shown)
+    as_json = (await operator("leads", "r-1", "--tenant", "acme", "--json")).out
+    assert as_json.isascii()
+    assert not {ESCAPE, "\x07"} & set(as_json)
+
+
+async def test_usage_shows_whether_billed_is_delivered(world: PostgresWorld, operator: Tool) -> None:
+    made = await saga_with_content(world)
+    (line,) = (await operator("usage", "--json")).json
+    assert (2, 2, "yes") == (line["net"], line["told"], line["billed_is_delivered"])
+    ((_, refund),) = await begin(world, incoming(2))
+    await world.owner.pool.execute(
+        "INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, original_id, unit_price,"
+        " currency, event_name, period_start) SELECT tenant_id, $1, $2, request_id, 'reversal', -1, ledger_id,"
+        " unit_price, currency, event_name, period_start FROM ledger WHERE saga_id = $3",
+        uuid4(),
+        refund,
+        made,
+    )
+    (line,) = (await operator("usage", "--tenant", "acme", "--json")).json
+    assert (1, 2, -1, "under way") == (
+        line["net"], line["told"], line["under_way"], line["billed_is_delivered"],
+    )  # fmt: skip
+    await world.owner.pool.execute("UPDATE intents SET state = 'rejected'")
+    (line,) = (await operator("usage", "--json")).json
+    assert "no" == line["billed_is_delivered"]
+    assert "no" in (await operator("usage")).out
+
+
+async def test_dead_letters_are_listed_and_their_messages_shortened(
+    world: PostgresWorld, operator: Tool
+) -> None:
+    ((_, made),) = await begin(world, incoming(1))
+    message = b'{"tenant_id": "acme", "criteria": "makers of secret bicycles", "leads": 5}'
+    async with world.store.group() as group:
+        await group.bury([letter(1, key=("acme", made)), letter(2)])
+    update = "UPDATE dead_letters SET message = $1 WHERE dead_letter_id = $2"
+    await world.owner.pool.execute(update, message, UUID(int=1))
+    await world.owner.pool.execute("UPDATE dead_letters SET status = 'moot' WHERE saga_id IS NULL")
+    listed = (await operator("dead-letters", "--json")).json
+    assert [str(UUID(int=1))] == [each["dead_letter_id"] for each in listed]
+    assert 2 == len((await operator("dead-letters", "--all", "--json")).json)
+    shown = (await operator("dead-letters", "show", UUID(int=1), "--json")).json
+    redacted = {"tenant_id": "acme", "criteria": "makers of se... (25 characters)", "leads": 5}
+    assert redacted == shown["message"]
+    assert "not JSON" in (await operator("dead-letters", "show", UUID(int=2))).out
+    assert "secret" not in (await operator("dead-letters", "show", UUID(int=1))).out
