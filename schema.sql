@@ -304,8 +304,15 @@ CREATE TABLE model_calls (
     saga_id             uuid NOT NULL,
     attempt             int NOT NULL,
     part                int NOT NULL,                                    -- which 25 leads of the request
-    model               text NOT NULL,
-    outcome             text NOT NULL CHECK (outcome IN ('answered', 'truncated', 'refused', 'failed', 'timed_out')),
+    model               text,                                            -- NULL = begun
+    outcome             text NOT NULL CHECK (outcome IN (
+        'begun',      -- nobody knows what it cost: the process died in it, or the saga was undone meanwhile
+        'answered',
+        'truncated',  -- the answer was cut; its whole leads were kept
+        'refused',    -- by the model itself
+        'failed',
+        'timed_out'
+    )),
     error               text,
     provider_id         text,                                            -- the provider's request id
     input_tokens        int,                                             -- cache reads and writes included
@@ -315,8 +322,12 @@ CREATE TABLE model_calls (
     cost_usd            numeric(18, 9) CHECK (cost_usd >= 0),            -- NULL = the price is not known
     priced_by           text,                                            -- price book and version
     unpriced            boolean NOT NULL DEFAULT false,                  -- tokens were used, but nobody knows their price
-    started_at          timestamptz NOT NULL,
-    seconds             numeric(10, 3) NOT NULL,
+    leads               int NOT NULL DEFAULT 0 CHECK (leads >= 0),       -- kept as drafts
+    invalid             int NOT NULL DEFAULT 0 CHECK (invalid >= 0),     -- dropped
+    duplicates          int NOT NULL DEFAULT 0 CHECK (duplicates >= 0),  -- dropped: the saga had the company already
+    started_at          timestamptz NOT NULL DEFAULT now(),
+    seconds             numeric(10, 3),                                  -- NULL = begun
+    CHECK (outcome = 'begun' OR (model IS NOT NULL AND seconds IS NOT NULL)),
     PRIMARY KEY (tenant_id, call_id),
     FOREIGN KEY (tenant_id, saga_id) REFERENCES sagas
 );
@@ -508,10 +519,10 @@ GRANT INSERT ON audit TO leadsaga_engine;
 
 GRANT SELECT ON tenants TO leadsaga_steps;
 GRANT SELECT, UPDATE ON discord_webhooks TO leadsaga_steps;
-GRANT SELECT, INSERT, UPDATE ON effects, quota_periods, holds, leads, intents, notices TO leadsaga_steps;
+GRANT SELECT, INSERT, UPDATE ON effects, quota_periods, holds, model_calls, leads, intents, notices TO leadsaga_steps;
 GRANT SELECT, INSERT, UPDATE, DELETE ON work_due TO leadsaga_steps;
 GRANT DELETE ON leads TO leadsaga_steps;
-GRANT SELECT, INSERT ON model_calls, ledger, carriers TO leadsaga_steps;
+GRANT SELECT, INSERT ON ledger, carriers TO leadsaga_steps;
 GRANT SELECT, INSERT, DELETE ON uncarried TO leadsaga_steps;
 GRANT UPDATE (reason) ON ledger TO leadsaga_steps;  -- row locks need it; a trigger refuses every update
 GRANT INSERT ON audit TO leadsaga_steps;

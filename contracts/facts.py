@@ -21,6 +21,9 @@ class QuotaReserved(Fact):
 
 
 class LeadsGenerated(Fact):
+    """All four are of the whole saga, whatever attempts it took. `leads` are the drafts; `invalid` and
+    `duplicates` were dropped. `calls` counts every call to the model that was begun, answered or not."""
+
     STEP: ClassVar[str] = "generate_leads"
     leads: int
     invalid: int = 0

@@ -10,7 +10,13 @@ from contracts.model import WIRE_VERSION, Model
 MAX_LEADS = 500
 MAX_CRITERIA = 2000
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+NO_NUL = r"^[^\x00]*$"
+"""Postgres stores every character but this one."""
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=NO_NUL)]
+Criteria = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_CRITERIA, pattern=NO_NUL)
+]
 
 
 class LeadRequested(Model):
@@ -24,7 +30,7 @@ class LeadRequested(Model):
     type: Literal["lead_requested"] = "lead_requested"
     tenant_id: TenantId
     request_id: RequestId
-    criteria: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_CRITERIA)]
+    criteria: Criteria
     leads: int = Field(ge=1, le=MAX_LEADS, strict=True)
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}(-[A-Z]{2})?$")
 
@@ -52,11 +58,7 @@ class RefundRequested(Model):
     request_id: RequestId
     leads: int | None = Field(default=None, ge=1, le=MAX_LEADS, strict=True)
     reason: Text
-    requested_by: str = Field(default="upstream", max_length=200)
-
-    @property
-    def dedupe_id(self) -> str:
-        return self.refund_id
+    requested_by: str = Field(default="upstream", max_length=200, pattern=NO_NUL)
 
 
 Request = Annotated[LeadRequested | CancelRequested | RefundRequested, Field(discriminator="type")]

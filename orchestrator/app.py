@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from contracts.process.health import serving
 from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
 from contracts.process.postgres import Database, connect
 from contracts.process.publishing import Publisher, publishing
-from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load
+from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
 from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
@@ -45,6 +46,8 @@ def new_id() -> UUID:
 
 async def run(stopping: asyncio.Event | None = None) -> None:
     """Runs until SIGTERM or SIGINT (or `stopping`), then finishes the groups it has begun."""
+    needed = (ProcessSettings, BrokerSettings, EngineSettings, PoolSettings)
+    require(*(partial(load, each) for each in needed))
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     engine, pool = load(EngineSettings), load(PoolSettings)
     logs.configure("orchestrator", process.log_level)

@@ -1,7 +1,8 @@
 """Asks the model for leads and keeps the good ones as drafts; taking it back discards the drafts.
 
-Each call is a checkpoint: what it brought is stored at once and stays, whatever becomes of the attempt, and
-the next attempt asks only for what is missing. M leads of N are a success once no more are to be hoped for.
+Each call is on record before it is made, and a checkpoint after it: what it brought is stored at once and
+stays, whatever becomes of the attempt, and the next attempt asks only for what is missing. M leads of N are a
+success once no more are to be hoped for.
 """
 
 import asyncio
@@ -66,12 +67,11 @@ class Tally:
         return self.missing > 0 and every and any(answer.wasteful for answer in answered)
 
     def facts(self) -> LeadsGenerated:
-        """`invalid` and `duplicates` are those of this attempt."""
         asked = [result for result in self.results if not isinstance(result, NotAsked)]
         return LeadsGenerated(
             leads=len(self.found),
-            invalid=sum(answer.invalid for answer in self.answered),
-            duplicates=sum(answer.duplicates for answer in self.answered),
+            invalid=self.before.invalid + sum(answer.invalid for answer in self.answered),
+            duplicates=self.before.duplicates + sum(answer.duplicates for answer in self.answered),
             calls=self.before.calls + len(asked),
         )
 

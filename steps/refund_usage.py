@@ -16,7 +16,7 @@ from steps.billing.settings import flush_pace
 from steps.runtime.step import Batch, Connection, Step
 
 _ORIGINAL = """
-SELECT ledger_id, leads, unit_price, currency, event_name, period_start FROM ledger
+SELECT ledger_id, saga_id, leads, unit_price, currency, event_name, period_start FROM ledger
 WHERE tenant_id = $1 AND request_id = $2 AND kind = 'usage' FOR NO KEY UPDATE
 """
 
@@ -29,8 +29,11 @@ VALUES ($1, $2, $3, $4, 'reversal', $5, $6, $7, $8, $9, $10, $11, $12)
 """
 
 _RETURN_QUOTA = """
-UPDATE quota_periods SET used = greatest(used - $3, 0) WHERE tenant_id = $1 AND period_start = $2
+UPDATE quota_periods q SET used = greatest(q.used - $3, 0) FROM holds h
+WHERE h.tenant_id = $1 AND h.saga_id = $2 AND h.state = 'settled'
+  AND q.tenant_id = $1 AND q.period_start = h.period_start
 """
+"""To the period that it was reserved from, which may be an earlier one than that of the usage."""
 
 
 async def refund_usage(connection: Connection, commands: Sequence[Command]) -> list[Outcome]:
@@ -60,7 +63,7 @@ async def _refund(connection: Connection, command: Command) -> Outcome:
         asked.requested_by,
         asked.reason,
     )
-    await connection.execute(_RETURN_QUOTA, command.tenant_id, original["period_start"], leads)
+    await connection.execute(_RETURN_QUOTA, command.tenant_id, original["saga_id"], leads)
     await note_usage(connection, command.tenant_id, leads)
     fact = UsageRefunded(leads=leads, ledger_id=ledger_id, original_id=original["ledger_id"])
     return Done(facts=fact.model_dump(mode="json"))

@@ -39,10 +39,6 @@ AGAIN: tuple[type[Exception], ...] = (
 TROUBLE: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 
 
-class Unstorable(ValueError):
-    """A value does not fit the type of its parameter."""
-
-
 class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
@@ -50,17 +46,11 @@ class Database:
     @asynccontextmanager
     async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[Any]:
         """One transaction. The tenant is set for its duration only, so a pooled connection never carries it
-        over to the next one. Raises Unstorable for a value that its parameter cannot hold."""
-        try:
-            async with self.pool.acquire() as connection, connection.transaction():
-                if tenant_id is not None:
-                    await set_tenant(connection, tenant_id)
-                yield connection
-        except asyncpg.InterfaceError as error:
-            # asyncpg says this with an interface error, too: waiting for a better database would never end.
-            if isinstance(error, ValueError):
-                raise Unstorable(type(error).__name__) from error
-            raise
+        over to the next one."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            if tenant_id is not None:
+                await set_tenant(connection, tenant_id)
+            yield connection
 
     async def answers(self) -> bool:
         """Whether the database answers a trivial question within two seconds."""

@@ -1,5 +1,6 @@
 """Settings, one class per concern, read from the environment (prefix `LEADSAGA_`)."""
 
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
@@ -26,7 +27,11 @@ class BadSettings(SystemExit):
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -34,15 +39,18 @@ class ProcessSettings(Settings):
     time_scale: float = Field(default=1.0, gt=0, le=100)
     """Multiplies all waits (retries, resends, flush and notice intervals), not the limits on running work."""
     http_host: str = "127.0.0.1"
+    """Address that /live, /ready and /metrics listen on."""
     http_port: int = Field(default=0, ge=0, le=65535)
     """Of /live, /ready and /metrics; 0 = none."""
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """debug, info, warning or error. Logs are JSON, one object a line, on standard error."""
     drain_seconds: float = Field(default=20.0, gt=0)
     """How long a process that is asked to stop may finish what it has begun."""
 
 
 class BrokerSettings(Settings):
     amqp_url: SecretStr
+    """Of RabbitMQ 3.10 or newer, virtual host included."""
     queue_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
     """Keeps systems apart that share a virtual host."""
     publish_timeout: float = Field(default=10.0, gt=0)
@@ -51,6 +59,7 @@ class BrokerSettings(Settings):
 
 class PoolSettings(Settings):
     pool_size: int = Field(default=8, ge=2, le=100)
+    """Database connections of one process, at most."""
     statement_timeout: float = Field(default=15.0, gt=0)
     """Seconds; a statement that takes longer is ended by the database."""
 
@@ -61,6 +70,19 @@ def load(settings: type[S]) -> S:
         return settings()
     except ValidationError as error:
         raise BadSettings([_line(fault) for fault in error.errors(include_input=False)]) from None
+
+
+def require(*readers: Callable[[], object]) -> None:
+    """Reads everything that a process needs before it touches anything. Raises BadSettings with the faults
+    of all of them, not only of the first."""
+    faults: list[str] = []
+    for read in readers:
+        try:
+            read()
+        except BadSettings as error:
+            faults += error.faults
+    if faults:
+        raise BadSettings(list(dict.fromkeys(faults)))
 
 
 def _line(fault: object) -> str:

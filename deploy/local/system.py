@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -96,15 +96,24 @@ async def _start(children: Children, ports: Mapping[str, int], directory: Path) 
 
 def _environment(found: Services, database: str, passwords: Mapping[str, str]) -> dict[str, str]:
     given = {"LEADSAGA_DATABASE_URL": database, "LEADSAGA_AMQP_URL": found.amqp_url}
-    for role in ROLES:
-        given[f"LEADSAGA_{role.upper()}_URL"] = _as_role(database, f"leadsaga_{role}", passwords[role])
+    for name in ROLES:
+        role = f"leadsaga_{name}"
+        own = found.postgres is not None
+        url = _login(database, role, passwords[name]) if own else _acting(database, role)
+        given[f"LEADSAGA_{name.upper()}_URL"] = url
     return given
 
 
-def _as_role(url: str, role: str, password: str) -> str:
+def _login(url: str, role: str, password: str) -> str:
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{role}:{quote(password)}@{address}"))
+
+
+def _acting(url: str, role: str) -> str:
+    """With the given login, but only the rights of the role. Roles belong to the whole cluster: to set their
+    passwords on a cluster that is not ours would lock others out."""
+    return urlunsplit(urlsplit(url)._replace(query=urlencode({"role": role})))
 
 
 def _prefix(found: Services, *, throw_away: bool) -> str:

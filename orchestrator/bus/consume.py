@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from faststream.rabbit import RabbitBroker
+from pydantic import ValidationError
 
 from contracts.bundle import Bundle, Malformed, decode
 from contracts.messages import Command, Reply
@@ -13,9 +14,10 @@ from contracts.process import logs
 from contracts.process.consuming import Delivery, subscribe
 from contracts.requests import Request
 from orchestrator.observe import metrics
-from orchestrator.run.items import Answered, Asked, Died, Item
+from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood
 from orchestrator.run.loop import Loop
-from orchestrator.store.port import Letter
+from orchestrator.run.speech import Asker, refusal_to
+from orchestrator.store.port import EventOut, Letter
 
 log = logs.get("orchestrator")
 
@@ -66,7 +68,7 @@ class Ears:
         if len(delivery.body) > MAX_BYTES:
             too_large = Malformed(delivery.body, f"larger than {MAX_BYTES} bytes")
             delivery = replace(delivery, items=[too_large])
-        tenant = delivery.routing_key.split(".", 1)[0]
+        tenant = _tenant_of(delivery)
         items: list[Item] = []
         for request in delivery.sound:
             if request.tenant_id == tenant:
@@ -86,11 +88,26 @@ class Ears:
             return
         metrics.MALFORMED.labels(queue).inc(len(delivery.malformed))
         log.warning("malformed", queue=queue, reasons=[each.reason for each in delivery.malformed])
-        letters = [
-            self.letter(queue, delivery, number, "Malformed", each.reason)
-            for number, each in enumerate(delivery.malformed)
-        ]
-        await self.loop.handle([Died(letter) for letter in letters])
+        await self.loop.handle(
+            [
+                Misunderstood(
+                    self.letter(queue, delivery, number, "Malformed", each.reason),
+                    self._refusal(delivery, each) if queue == REQUESTS else None,
+                )
+                for number, each in enumerate(delivery.malformed)
+            ]
+        )
+
+    def _refusal(self, delivery: Delivery, each: Malformed) -> EventOut | None:
+        """Whoever may publish for a tenant hears what was wrong, and nobody else does."""
+        try:
+            asker = Asker.model_validate_json(each.raw)
+        except ValidationError:
+            return None
+        if asker.tenant_id != _tenant_of(delivery):
+            return None
+        said = hashlib.sha256(each.raw).hexdigest()
+        return refusal_to(asker, said, each.reason, self.loop.around.clock())
 
     def letter(self, queue: str, delivery: Delivery, number: int, error: str, reason: str) -> Letter:
         """Unique by message and item, so that what is delivered again is buried once."""
@@ -124,6 +141,11 @@ class _Drain:
             else:
                 items.append(Died(letter))
         await self.ears.loop.handle(items)
+
+
+def _tenant_of(delivery: Delivery) -> str:
+    """The broker lets an upstream service publish only under its own tenant's keys."""
+    return delivery.routing_key.split(".", 1)[0]
 
 
 def _of_saga(letter: Letter, command: Command) -> Letter:

@@ -6,7 +6,6 @@ before must still be what this release says it was.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,8 @@ import asyncpg
 
 from contracts.process.postgres import AWAY
 from contracts.process.settings import load
-from orchestrator.operate.errors import Refused, Unavailable
+from orchestrator.operate.collisions import patiently
+from orchestrator.operate.errors import Refused
 from orchestrator.operate.migrations import Release, Script, this_release
 from orchestrator.operate.role_passwords import RoleUrls, passwords, set_passwords
 from orchestrator.operate.session import CONNECT_SECONDS, database_errors, place
@@ -23,19 +23,7 @@ from orchestrator.settings import AdminSettings
 PATIENCE = 60.0
 """Seconds that `wait` gives the database to answer."""
 
-TRIES = 20
-
 NOT_YET: tuple[type[Exception], ...] = (*AWAY, asyncpg.InvalidCatalogNameError)
-
-COLLISIONS: tuple[type[Exception], ...] = (
-    asyncpg.UniqueViolationError,
-    asyncpg.DuplicateObjectError,
-    asyncpg.InternalServerError,
-    asyncpg.SerializationError,
-    asyncpg.DeadlockDetectedError,
-)
-"""Roles belong to the whole cluster, and locks to one database: when two databases are set up at the same
-moment the server refuses one of them, usually with "tuple concurrently updated", an internal error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +47,7 @@ async def migrate(*, wait: bool = False, release: Release | None = None) -> Migr
             # One run at a time in this database.
             await connection.execute("SELECT pg_advisory_lock(hashtext('leadsaga migrate'))")
             applied = await _bring_up(connection, release)
-            if wanted:
-                await _patiently(lambda: set_passwords(connection, wanted))
+            await set_passwords(connection, wanted)
         finally:
             connection.terminate()
     version = max(script.version for script in release.scripts)
@@ -84,7 +71,7 @@ async def _connect(url: str, patience: float) -> Any:
 async def _bring_up(connection: Any, release: Release) -> list[str]:
     recorded = await _recorded(connection)
     if recorded is None:
-        await _patiently(lambda: _install(connection, release))
+        await patiently(lambda: _install(connection, release))
         return [script.name for script in release.scripts]
     pending = _pending(release, recorded)
     for script in pending:
@@ -148,17 +135,3 @@ async def _remember_schema(connection: Any, schema: Script) -> None:
     await connection.execute(
         "UPDATE leadsaga.schema_versions SET sha256 = $2 WHERE version = $1", schema.version, schema.sha256
     )
-
-
-async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
-    for attempt in range(1, TRIES + 1):
-        try:
-            await work()
-        except COLLISIONS as error:
-            if attempt == TRIES:
-                raise Unavailable(
-                    f"other runs got in the way {TRIES} times: {type(error).__name__}"
-                ) from error
-            await asyncio.sleep(0.05 * attempt)
-        else:
-            return

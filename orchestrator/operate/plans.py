@@ -35,6 +35,8 @@ SELECT plan_id, price_per_lead, currency, monthly_quota, overage, event_name FRO
 
 async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
     """Raises Refused when there is such a plan, and BadUsage for what the database does not take."""
+    if not plan.price_per_lead.is_finite():
+        raise BadUsage("a plan's price is a number")
     async with database.transaction() as connection:
         try:
             status = await connection.execute(

@@ -5,12 +5,14 @@ import hashlib
 import hmac
 import re
 import secrets
+from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
 from contracts.process.settings import Settings
+from orchestrator.operate.collisions import patiently
 from orchestrator.operate.errors import BadUsage
 
 ROUNDS = 4096
@@ -47,7 +49,7 @@ async def set_passwords(connection: Any, wanted: dict[str, str]) -> None:
     for role, password in wanted.items():
         verifier = scram_verifier(password, secrets.token_bytes(16))
         assert _VERIFIER.match(verifier)
-        await connection.execute(f"ALTER ROLE {role} PASSWORD '{verifier}'")
+        await patiently(partial(connection.execute, f"ALTER ROLE {role} PASSWORD '{verifier}'"))
 
 
 def scram_verifier(password: str, salt: bytes) -> str:

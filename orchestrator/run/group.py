@@ -26,7 +26,7 @@ from orchestrator.core.news import (
 from orchestrator.core.state import State, evolve
 from orchestrator.run import speech, starter
 from orchestrator.run.intake import Intake, take_in
-from orchestrator.run.items import Answered, Asked, Died, Item, Ordered, Outbox, Tick, Woken
+from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Ordered, Outbox, Tick, Woken
 from orchestrator.sagas import CURRENT, Sagas
 from orchestrator.store.port import Change, Group, Letter, Order, SagaKey, Store, Stored
 
@@ -128,6 +128,9 @@ class _Session:
                 self._answered(item)
             case Died():
                 self._died(item)
+            case Misunderstood(letter, refusal):
+                self.letters.append(letter)
+                self.report.outbox.events += [refusal] if refusal else []
             case Woken(key) if key in self.work:
                 work = self.work[key]
                 appended = [*work.take(Due(at=self.at)), *work.take(Deadline(at=self.at))]

@@ -32,6 +32,14 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
+class Misunderstood:
+    """A message that makes no sense. `refusal`: what its sender hears, if it says who asked for what."""
+
+    letter: Letter
+    refusal: EventOut | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Woken:
     """A saga whose time may have come."""
 
@@ -48,7 +56,7 @@ class Tick:
     """Nothing but time went by: sagas that wait for their turn may get it."""
 
 
-Item = Asked | Answered | Died | Woken | Ordered | Tick
+Item = Asked | Answered | Died | Misunderstood | Woken | Ordered | Tick
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from contracts.process import logs
 from contracts.process.postgres import AGAIN, AWAY
 from orchestrator.run.group import Report, Surroundings, process
-from orchestrator.run.items import Answered, Asked, Died, Item, Outbox, Woken
+from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Outbox, Woken
 from orchestrator.store.port import Letter, SagaKey
 
 log = logs.get("orchestrator")
@@ -129,7 +129,7 @@ def _letter(item: Item, around: Surroundings) -> Letter | None:
         case Answered(reply):
             queue, message = "replies", reply.model_dump_json()
             tenant_id, name = reply.tenant_id, f"{reply.saga_id}:{reply.step}:{reply.attempt}"
-        case Died(letter):
+        case Died(letter) | Misunderstood(letter):
             return letter
         case _:
             return None

@@ -6,12 +6,22 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from contracts import events
+from contracts.ids import RequestId, TenantId
 from contracts.messages import Command
+from contracts.model import Model
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from orchestrator.core.definition import Saga
 from orchestrator.core.log import Accepted, Ended, Entry, Parked
 from orchestrator.core.state import State
 from orchestrator.store.port import EventOut, SagaKey, Stored
+
+
+class Asker(Model):
+    """What even a message that makes no sense may say: who asks, for which request or refund."""
+
+    tenant_id: TenantId
+    request_id: RequestId
+    refund_id: RequestId | None = None
 
 
 def command_for(saga: Saga, key: SagaKey, request_id: str, state: State) -> tuple[str, Command]:
@@ -120,15 +130,24 @@ def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> 
 def refusal(
     request: LeadRequested | CancelRequested | RefundRequested, reason: str, at: datetime
 ) -> EventOut:
-    refund = isinstance(request, RefundRequested)
+    asker = Asker(
+        tenant_id=request.tenant_id,
+        request_id=request.request_id,
+        refund_id=request.refund_id if isinstance(request, RefundRequested) else None,
+    )
+    return refusal_to(asker, request.model_dump_json(), reason, at)
+
+
+def refusal_to(asker: Asker, said: str, reason: str, at: datetime) -> EventOut:
+    """`said` identifies the message: delivered again it is refused by the same event."""
     return _out(
         events.Refused(
-            event_id=uuid5(NAMESPACE_URL, f"refused {request.model_dump_json()} {reason}"),
-            tenant_id=request.tenant_id,
-            request_id=request.request_id,
-            saga="refund" if refund else "lead",
+            event_id=uuid5(NAMESPACE_URL, f"refused {said} {reason}"),
+            tenant_id=asker.tenant_id,
+            request_id=asker.request_id,
+            saga="lead" if asker.refund_id is None else "refund",
             saga_id=None,
-            refund_id=request.refund_id if isinstance(request, RefundRequested) else None,
+            refund_id=asker.refund_id,
             at=at,
             reason=reason,
         )

@@ -45,9 +45,11 @@ class AnthropicSettings(Settings):
     anthropic_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("ANTHROPIC_API_KEY", "LEADSAGA_ANTHROPIC_API_KEY")
     )
+    """Of the account that pays for the model; needed unless a stand-in is set."""
     anthropic_base_url: str | None = None
     """A stand-in for the vendor; it needs no key."""
     model: str = Field(default="claude-sonnet-5-5", min_length=1)
+    """Which model generates leads."""
     model_call_timeout: float = Field(default=30.0, gt=0)
     """Seconds from the first byte sent to the last byte received."""
     model_calls: int = Field(default=16, ge=1)

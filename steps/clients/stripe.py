@@ -44,6 +44,7 @@ class StripeSettings(Settings):
     stripe_api_key: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("STRIPE_API_KEY", "LEADSAGA_STRIPE_API_KEY")
     )
+    """Of the account that bills; needed unless a stand-in is set."""
     stripe_base_url: str | None = None
     """A stand-in for the vendor; it needs no key."""
 

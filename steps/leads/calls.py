@@ -1,23 +1,31 @@
 """One call for a part of a request, from its turn to its checkpoint."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 from contracts.messages import Command
 from contracts.process import logs
 from contracts.requests import LeadRequested
 from steps.clients.model import Model, ModelAnswer, ModelAway, ModelRefused
-from steps.leads.drafts import CallOutcome, CallRecord, record, store
+from steps.leads.drafts import store
 from steps.leads.parse import Answer, parse
 from steps.leads.pricing import cost_of
 from steps.leads.prompt import SCHEMA, Part, max_tokens, prompt_for
-from steps.runtime.step import Attempt
+from steps.leads.records import CallOutcome, CallRecord, Counts, begin, settle
+from steps.runtime.step import Attempt, Connection, Fenced
 
 log = logs.get("generate_leads")
 
 SHORTEST_CALL = 1.0
 """Seconds; with less than that left of the attempt a call is not worth its tokens."""
+
+BOOKING_TIME = 2.0
+"""Seconds that an attempt which has to end may still take to note what a call cost."""
 
 CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
 UNREADABLE = "UnreadableAnswer"
@@ -66,30 +74,37 @@ class Asking:
     async def ask(self, part: Part, found: Sequence[str]) -> CallResult:
         """Everything that is known of the call is committed when this returns. Raises Fenced."""
         model: Model = self.attempt.client
+        call_id = uuid7()
+        prompt = prompt_for(self.request, part, found)
         try:
             begin_before = self.deadline - SHORTEST_CALL
             async with model.slots.take(self.command.tenant_id, self.side_by_side, begin_before):
-                within = self.deadline - asyncio.get_running_loop().time()
-                if within < SHORTEST_CALL:
+                if self._time_left < SHORTEST_CALL:
                     return NotAsked()
-                answer = await model.call(
-                    prompt_for(self.request, part, found), SCHEMA, max_tokens(part), within=within
-                )
+                async with self.attempt.transaction() as connection:
+                    await begin(connection, self.command, call_id, part.number)
+                # Once begun it is made, even if the record took long to write.
+                within = max(self._time_left, SHORTEST_CALL)
+                answer = await model.call(prompt, SCHEMA, max_tokens(part), within=within)
         except (ModelAway, ModelRefused) as error:
-            await self._note_failure(part, error)
+            await self._note_failure(call_id, part, error)
             return error
         except TimeoutError:
             return NotAsked()
-        return await self._keep(part, answer)
+        return await self._keep(call_id, part, answer)
 
-    async def _keep(self, part: Part, answer: ModelAnswer) -> CallResult:
+    @property
+    def _time_left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+    async def _keep(self, call_id: UUID, part: Part, answer: ModelAnswer) -> CallResult:
         declined = answer.stop_reason == "refusal"
         read = Answer() if declined else parse(answer.text, part.leads)
         outcome: CallOutcome = "refused" if declined else "answered"
         if answer.stop_reason in CUT:
             outcome = "truncated"
         call = CallRecord(
-            part=part.number,
+            call_id=call_id,
             model=answer.model,
             outcome=outcome,
             error=None if read.readable else UNREADABLE,
@@ -98,20 +113,20 @@ class Asking:
             started_at=answer.started_at,
             seconds=answer.seconds,
         )
-        async with self.attempt.transaction() as connection:
+        async with self._checkpoint(call) as connection:
             companies = await store(connection, self.command, part.number, read.leads)
-            await record(connection, self.command, call)
+            duplicates = read.duplicates + len(read.leads) - len(companies)
+            counts = Counts(leads=len(companies), invalid=read.invalid, duplicates=duplicates)
+            await settle(connection, self.command, call, counts)
         if declined:
             return Declined()
-        known = len(read.leads) - len(companies)
-        whole = read.readable and outcome != "truncated"
-        return Answered(companies, read.invalid, read.duplicates + known, whole)
+        return Answered(companies, read.invalid, duplicates, read.readable and outcome != "truncated")
 
-    async def _note_failure(self, part: Part, error: ModelAway | ModelRefused) -> None:
+    async def _note_failure(self, call_id: UUID, part: Part, error: ModelAway | ModelRefused) -> None:
         report = error.report
         log.warning("model_call_failed", error=error.error, part=part.number, seconds=report.seconds)
         call = CallRecord(
-            part=part.number,
+            call_id=call_id,
             model=report.model,
             outcome="timed_out" if report.timed_out else "failed",
             error=error.error,
@@ -119,5 +134,19 @@ class Asking:
             started_at=report.started_at,
             seconds=report.seconds,
         )
-        async with self.attempt.transaction() as connection:
-            await record(connection, self.command, call)
+        async with self._checkpoint(call) as connection:
+            await settle(connection, self.command, call)
+
+    @asynccontextmanager
+    async def _checkpoint(self, call: CallRecord) -> AsyncIterator[Connection]:
+        """Tokens are ours to pay, whatever became of the saga: when nothing else may be written any more,
+        because the attempt is fenced or has to end, what the call cost is booked all the same."""
+        try:
+            async with self.attempt.transaction() as connection:
+                yield connection
+        except (Fenced, asyncio.CancelledError):
+            # Should the database be away as well, the call stays on record as begun.
+            with suppress(OSError):
+                async with asyncio.timeout(BOOKING_TIME), self.attempt.note() as connection:
+                    await settle(connection, self.command, call)
+            raise

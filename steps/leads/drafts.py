@@ -1,20 +1,14 @@
-"""Drafts and the record of model calls in the database. A draft belongs to nobody until usage is recorded."""
+"""Drafts in the database, and how far they are. A draft belongs to nobody until usage is recorded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Literal
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from contracts.messages import Command
 from steps.leads.parse import Lead
-from steps.leads.pricing import NO_TOKENS_KNOWN, Cost
 from steps.runtime.step import Connection
-
-CallOutcome = Literal["answered", "truncated", "refused", "failed", "timed_out"]
 
 _COMPANIES = """
 SELECT company FROM leads WHERE tenant_id = $1 AND saga_id = $2 AND visible_at IS NULL ORDER BY part, lead_id
@@ -23,6 +17,8 @@ SELECT company FROM leads WHERE tenant_id = $1 AND saga_id = $2 AND visible_at I
 _PROGRESS = """
 SELECT t.model_calls AS side_by_side,
        count(c.call_id) AS calls,
+       coalesce(sum(c.invalid), 0) AS invalid,
+       coalesce(sum(c.duplicates), 0) AS duplicates,
        greatest(coalesce(max(c.part), 0), (
            SELECT coalesce(max(part), 0) FROM leads WHERE tenant_id = $1 AND saga_id = $2)) AS last_part
 FROM tenants t LEFT JOIN model_calls c ON c.tenant_id = t.tenant_id AND c.saga_id = $2
@@ -39,13 +35,6 @@ ON CONFLICT (tenant_id, saga_id, dedupe_key) DO NOTHING
 RETURNING company
 """
 
-_RECORD = """
-INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, model, outcome, error, provider_id,
-                         input_tokens, cache_read_tokens, cache_write_tokens, output_tokens, cost_usd,
-                         priced_by, unpriced, started_at, seconds)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-"""
-
 _DISCARD = "DELETE FROM leads WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NULL"
 
 
@@ -56,21 +45,12 @@ class Progress:
     companies: Sequence[str]
     """One for each draft."""
     calls: int
+    """Those that nobody saw the end of are counted too."""
+    invalid: int
+    duplicates: int
     next_part: int
     side_by_side: int
     """Calls that its tenant may have under way."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRecord:
-    part: int
-    model: str
-    outcome: CallOutcome
-    started_at: datetime
-    seconds: float
-    provider_id: str | None = None
-    error: str | None = None
-    cost: Cost = NO_TOKENS_KNOWN
 
 
 async def progress_of(connection: Connection, command: Command) -> Progress:
@@ -80,6 +60,8 @@ async def progress_of(connection: Connection, command: Command) -> Progress:
     return Progress(
         companies=companies,
         calls=row["calls"],
+        invalid=row["invalid"],
+        duplicates=row["duplicates"],
         next_part=row["last_part"] + 1,
         side_by_side=row["side_by_side"],
     )
@@ -106,31 +88,6 @@ async def store(connection: Connection, command: Command, part: int, leads: Sequ
         [lead.score for lead in leads],
     )
     return [row["company"] for row in rows]
-
-
-async def record(connection: Connection, command: Command, call: CallRecord) -> None:
-    cost = call.cost
-    await connection.execute(
-        _RECORD,
-        command.tenant_id,
-        uuid7(),
-        command.saga_id,
-        command.attempt,
-        call.part,
-        call.model,
-        call.outcome,
-        call.error,
-        call.provider_id,
-        cost.input_tokens,
-        cost.cache_read_tokens,
-        cost.cache_write_tokens,
-        cost.output_tokens,
-        cost.usd,
-        cost.priced_by,
-        cost.unpriced,
-        call.started_at,
-        Decimal(f"{call.seconds:.3f}"),
-    )
 
 
 async def discard(connection: Connection, tenant_id: str, saga_ids: Sequence[UUID]) -> None:

@@ -28,6 +28,7 @@ LUCK = 5
 """How often a unit of work that lost a race (deadlock, serialization) is tried again at once."""
 
 NO_SAGA = "the saga does not exist for this tenant"
+UNANSWERABLE = "it failed, and the database cannot hold its answer"
 
 
 @dataclass(slots=True)
@@ -45,7 +46,8 @@ class Answers:
 
 
 async def run_batch(database: Database, work: Batch, commands: Sequence[Command]) -> Answers:
-    """Never fails for a reason of its commands. Raises what `AWAY` lists while the database is away."""
+    """Never fails for a reason of its commands. Raises what `AWAY` lists while the database is away, and
+    `AGAIN` when not even failures could be stored."""
     if len(commands) > 1:
         try:
             return await _together(database, work, commands)
@@ -71,11 +73,11 @@ async def run_alone(database: Database, work: Batch, command: Command) -> Answer
         except asyncpg.ForeignKeyViolationError as error:
             if error.table_name == "effects":
                 return Answers(dead=[(command, NO_SAGA)])
-            return await _answer(database, work, command, _outcome_of(error))
+            return await _fail(database, work, command, _outcome_of(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes this command's answer
-            return await _answer(database, work, command, _outcome_of(error))
+            return await _fail(database, work, command, _outcome_of(error))
     busy = Transient(reason="the database was too busy", error="Contention")
-    return await _answer(database, work, command, busy)
+    return await _fail(database, work, command, busy)
 
 
 def _outcome_of(error: Exception) -> Outcome:
@@ -83,6 +85,16 @@ def _outcome_of(error: Exception) -> Outcome:
         return declared(error)
     log.warning("step_failed", **logs.fault(error))
     return Transient(reason="the step failed unexpectedly", error=type(error).__name__)
+
+
+async def _fail(database: Database, work: Batch, command: Command, outcome: Outcome) -> Answers:
+    try:
+        return await _answer(database, work, command, outcome)
+    except (*AWAY, *AGAIN):
+        raise
+    except Exception as error:  # noqa: BLE001 - nothing can be kept of this command: it must not stop others
+        log.warning("answer_not_stored", **logs.fault(error))
+        return Answers(dead=[(command, UNANSWERABLE)])
 
 
 async def _answer(database: Database, work: Batch, command: Command, outcome: Outcome) -> Answers:

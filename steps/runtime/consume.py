@@ -1,6 +1,7 @@
 """The only broker code of the steps: take a bundle, run it, publish what came of it, acknowledge."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -99,21 +100,25 @@ class Consumer:
 
     async def bury(self, queue: str, delivery: Delivery, dead: Sequence[tuple[Command, str]]) -> None:
         """Sends what cannot be carried out to the dead letters, each item alone, with its reason."""
-        given_up = [(item.raw, "Malformed", item.reason) for item in delivery.malformed]
-        given_up += [(encode([command]), "Poison", reason) for command, reason in dead]
+        given_up = [
+            (str(place), item.raw, "Malformed", item.reason) for place, item in enumerate(delivery.malformed)
+        ]
+        given_up += [(_named(command), encode([command]), "Poison", reason) for command, reason in dead]
+        # The same item of the same message has the same id, whatever else is given up beside it.
+        message_id = delivery.message_id or hashlib.sha256(delivery.body).hexdigest()
         letters = [
             Outgoing(
                 exchange=self.names.dead_exchange,
                 routing_key=queue,
                 body=raw,
-                message_id=f"{delivery.message_id}:{number}",
+                message_id=f"{message_id}:{item}",
                 headers={"error": error, "reason": reason},
             )
-            for number, (raw, error, reason) in enumerate(given_up)
+            for item, raw, error, reason in given_up
         ]
         if letters:
             observe.DEAD.labels(self.step.name).inc(len(letters))
-            log.warning("dead_lettered", queue=queue, reasons=sorted({each[2] for each in given_up}))
+            log.warning("dead_lettered", queue=queue, reasons=sorted({each[3] for each in given_up}))
             await self._confirmed(lambda: self.publisher.publish(letters))
 
     async def _confirmed(self, publish: Callable[[], Awaitable[None]]) -> None:
@@ -192,7 +197,7 @@ async def _single(
     while True:
         try:
             return await run_single(database, work, client, command, redelivered=redelivered)
-        except AWAY as error:
+        except (*AWAY, *AGAIN) as error:
             log.warning("database_away", **logs.fault(error))
             await asyncio.sleep(PAUSE)
             redelivered = True
@@ -200,6 +205,10 @@ async def _single(
 
 def heard_queue(step: Step) -> str:
     return f"{step.name}.heard"
+
+
+def _named(command: Command) -> str:
+    return f"{command.saga_id}:{command.step}:{command.direction}:{command.attempt}"
 
 
 def _ids(commands: Sequence[Command]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -16,7 +17,7 @@ from contracts.process.health import serving
 from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
 from contracts.process.postgres import TROUBLE, Database, connect
 from contracts.process.publishing import Unconfirmed, Unroutable, publishing
-from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load
+from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
 from steps.runtime import observe
 from steps.runtime.consume import Consumer, heard_queue
@@ -63,10 +64,10 @@ class JobWorker:
 
 async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> None:
     """Runs until SIGTERM or SIGINT (or `stopping`), then finishes what it has begun."""
+    needed = (ProcessSettings, BrokerSettings, StepSettings, PoolSettings)
+    require(*(partial(load, each) for each in needed), *(read for step in steps for read in step.settings))
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     own, pool = load(StepSettings), load(PoolSettings)
-    for read in (read for step in steps for read in step.settings):
-        read()
     label = ",".join(step.name for step in steps)
     logs.configure(label, process.log_level)
     stopping = stopping or stop_on_signals()

@@ -1,7 +1,7 @@
 """Running one attempt that calls an outside world: several short transactions around a long call.
 
-Every one of them locks the step's effects row first and refuses when the step was undone, answered, or taken
-over meanwhile: to look once, before a call of half a minute, is not enough.
+Every one that writes an effect locks the step's effects row first and refuses when the step was undone,
+answered, or taken over meanwhile: to look once, before a call of half a minute, is not enough.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import asyncpg
 
 from contracts.errors import StepError
 from contracts.messages import Command, reply_to
-from contracts.outcomes import Outcome, Unknown
+from contracts.outcomes import Outcome, Rejected, Transient, Unknown
 from contracts.process import logs
 from contracts.process.postgres import AWAY, Database
 from steps.runtime import effects
@@ -46,15 +46,20 @@ class LockedAttempt:
     @asynccontextmanager
     async def transaction(self, **outside: str) -> AsyncIterator[Connection]:
         command = self.command
+        async with self.note() as connection:
+            effect = (await effects.lock(connection, [command]))[command.saga_id]
+            running = isinstance(rule(effect, command.direction, command.attempt), Run)
+            if not running or effect.attempt != command.attempt:
+                raise Fenced(command.saga_id)
+            yield connection
+            if outside:
+                await effects.note_outside(connection, command, outside)
+
+    @asynccontextmanager
+    async def note(self) -> AsyncIterator[Connection]:
         try:
-            async with self.database.transaction(command.tenant_id) as connection:
-                effect = (await effects.lock(connection, [command]))[command.saga_id]
-                running = isinstance(rule(effect, command.direction, command.attempt), Run)
-                if not running or effect.attempt != command.attempt:
-                    raise Fenced(command.saga_id)
+            async with self.database.transaction(self.command.tenant_id) as connection:
                 yield connection
-                if outside:
-                    await effects.note_outside(connection, command, outside)
         except AWAY as error:
             raise DatabaseAway(type(error).__name__) from error
 
@@ -77,10 +82,28 @@ async def run_single(
     except asyncio.CancelledError:
         await asyncio.shield(_interrupted(database, command))
         raise
-    return await _finish(database, command, outcome)
+    return await _finish(database, command, outcome if begun.first else _as_doubtful(command, outcome))
 
 
-async def _begin(database: Database, command: Command, *, redelivered: bool) -> Answers | Run:
+def _as_doubtful(command: Command, outcome: Outcome) -> Outcome:
+    """An earlier run of this attempt ended without a word and may have had an effect. That this run had none
+    proves nothing about it, so the refusal must not disarm the undo."""
+    if command.direction == "undo":
+        return outcome
+    match outcome:
+        case Rejected() | Transient(progress=False):
+            return Unknown(reason=outcome.reason, error=outcome.error)
+        case _:
+            return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    first: bool
+    """No earlier run of the same attempt began and never answered."""
+
+
+async def _begin(database: Database, command: Command, *, redelivered: bool) -> Answers | _Begun:
     async with database.transaction(command.tenant_id) as connection:
         effect = (await effects.lock(connection, [command]))[command.saga_id]
         ruling = rule(effect, command.direction, command.attempt)
@@ -94,7 +117,7 @@ async def _begin(database: Database, command: Command, *, redelivered: bool) -> 
             return Answers()
         if await effects.mark_started(connection, command) > MAX_STARTS:
             return Answers(dead=[(command, POISON)])
-        return ruling
+        return _Begun(first=effect.attempt < command.attempt)
 
 
 async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Outcome:

@@ -42,6 +42,11 @@ class Attempt(Protocol):
         Raises Fenced when the step was undone, answered, or taken over by another attempt: stop at once."""
         ...
 
+    def note(self) -> AbstractAsyncContextManager[Connection]:
+        """A transaction of the tenant that writes no effect of the step, so it is allowed even when fenced:
+        for records of what was spent."""
+        ...
+
 
 SingleFunction = Callable[[Command, Attempt], Awaitable[Outcome]]
 """One attempt. Returns its outcome or raises StepError subclasses; anything else it raises is Unknown."""

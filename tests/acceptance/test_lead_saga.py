@@ -120,6 +120,7 @@ async def test_a_tenant_unknown_to_stripe_is_parked_and_disturbs_nobody(system: 
     letter = await system.sql.fetchrow(
         "SELECT step, status, reason FROM dead_letters WHERE tenant_id = $1", orphan.tenant_id
     )
+    assert letter is not None
     assert ("report_to_stripe", "open", parked.reason) == tuple(letter)
     assert 3 == await system.visible_leads(orphan)
     assert 0 == await system.told_stripe(orphan)

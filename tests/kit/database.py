@@ -8,12 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from tests.kit.roles import ROLE_PASSWORD, ROLES
-
 SCHEMA = Path(__file__).parents[2] / "schema.sql"
-
-ROLES_LOCK = 7_301_977
-"""Test workers set passwords of cluster-wide roles: one at a time."""
 
 
 def named(url: str, database: str) -> str:
@@ -21,7 +16,7 @@ def named(url: str, database: str) -> str:
 
 
 async def make_template(admin_url: str) -> str:
-    """A database with the schema, and roles that can log in. Returns its name."""
+    """A database with the schema. Returns its name."""
     name = f"leadsaga_template_{secrets.token_hex(4)}"
     await _administer(admin_url, f'CREATE DATABASE "{name}"')
     connection = await asyncpg.connect(named(admin_url, name))
@@ -29,14 +24,6 @@ async def make_template(admin_url: str) -> str:
         await connection.execute(SCHEMA.read_text(encoding="utf-8"))
     finally:
         await connection.close()
-    admin = await asyncpg.connect(admin_url)
-    try:
-        async with admin.transaction():
-            await admin.execute("SELECT pg_advisory_xact_lock($1)", ROLES_LOCK)
-            for role in ROLES:
-                await admin.execute(f"ALTER ROLE {role} PASSWORD '{ROLE_PASSWORD}'")
-    finally:
-        await admin.close()
     return name
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,10 @@ from uuid import UUID
 
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome
+from contracts.requests import LeadRequested
 from steps.clients.model import CallReport, ModelAnswer, ModelAway, ModelRefused, Prompt, Slots
 from steps.generate_leads import STEP
+from steps.leads.prompt import LEADS_PER_CALL
 from steps.runtime.batch import run_batch
 from steps.runtime.single import run_single
 from steps.runtime.step import Batch, Single
@@ -158,6 +161,29 @@ class Generating:
     async def calls(self, saga_id: UUID, *columns: str) -> list[tuple[Any, ...]]:
         query = f"SELECT {', '.join(columns)} FROM model_calls WHERE saga_id = $1 ORDER BY part"
         return [tuple(row) for row in await self.work.admin.fetch(query, saga_id)]
+
+    async def until(self, query: str) -> None:
+        """Returns as soon as the query says true."""
+        async with asyncio.timeout(10):
+            while not await self.work.admin.fetchval(query):
+                pass
+
+
+@asynccontextmanager
+async def under_way(
+    generating: Generating, command: Command, script: Sequence[Script] = ()
+) -> AsyncIterator[tuple[asyncio.Task[Outcome | None], asyncio.Event]]:
+    """An attempt whose calls have all been made; they are answered when the event is set."""
+    calls, answers = -(-command.asked(LeadRequested).leads // LEADS_PER_CALL), asyncio.Event()
+    model = ScriptedModel(list(script), gate=answers, expected_side_by_side=calls)
+    running = asyncio.create_task(generating.run(command, model))
+    try:
+        async with asyncio.timeout(20):
+            await model.reached.wait()
+            yield running, answers
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 def done(leads: int, *, calls: int, invalid: int = 0, duplicates: int = 0) -> Done:

@@ -41,7 +41,10 @@ class Outsider:
         await self._publish(self.names.requests_exchange, routing_key, body, message_id)
 
     async def send_replies(self, *replies: BaseModel) -> None:
-        await self._publish(self.names.replies_exchange, REPLIES, encode(replies))
+        await self.send_reply_bytes(encode(replies))
+
+    async def send_reply_bytes(self, body: bytes) -> None:
+        await self._publish(self.names.replies_exchange, REPLIES, body)
 
     async def send_command_bytes(self, queue: str, body: bytes) -> None:
         await self._publish(self.names.commands_exchange, queue, body)
@@ -65,9 +68,7 @@ class Outsider:
     def leads_of(self, tenant_id: str, request_id: str) -> list[LeadsReady]:
         """The parts of a delivery, repeated ones left out."""
         parts = {
-            event.event_id: event
-            for event in self.of(tenant_id, request_id)
-            if isinstance(event, LeadsReady)
+            event.event_id: event for event in self.of(tenant_id, request_id) if isinstance(event, LeadsReady)
         }
         return list(parts.values())
 
@@ -80,9 +81,7 @@ class Outsider:
         await self._until(lambda: len(found()) >= times)
         return found()[times - 1]
 
-    async def outcome(
-        self, request: LeadRequested | RefundRequested, *names: str, times: int = 1
-    ) -> Any:
+    async def outcome(self, request: LeadRequested | RefundRequested, *names: str, times: int = 1) -> Any:
         """The `times`th event of these names about a request; any that ends it when none is named."""
         wanted = names or ("completed", "failed", "refused", "refunded", "parked")
         refund_id = request.refund_id if isinstance(request, RefundRequested) else None

@@ -1,13 +1,12 @@
-"""Connecting as one of the database's roles."""
+"""Working as one of the database's roles."""
 
-from urllib.parse import urlsplit, urlunsplit
-
-ROLE_PASSWORD = "only-for-tests"
-ROLES = ("leadsaga_engine", "leadsaga_steps", "leadsaga_operator", "leadsaga_reader")
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 
 def as_role(url: str, role: str) -> str:
-    """The same database for another role."""
+    """The same database and login, but with the rights of another role from the first moment on.
+
+    Roles belong to the whole cluster: to give them passwords for a test would change them for everybody.
+    """
     parts = urlsplit(url)
-    address = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{role}:{ROLE_PASSWORD}@{address}"))
+    return urlunsplit(parts._replace(query=urlencode({"role": role})))

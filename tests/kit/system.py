@@ -129,7 +129,7 @@ class RunningSystem:
         """Returns when every saga of the database has ended or is parked."""
 
         async def ended() -> bool:
-            return await self.sql.fetchval(ENDED) == 0
+            return bool(await self.sql.fetchval(ENDED) == 0)
 
         await until(ended, PATIENCE)
 
@@ -162,6 +162,17 @@ class RunningSystem:
         found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
         return float(found.group(1)) if found else 0.0
 
+    async def until_metric(self, process: str, sample: str, value: float) -> None:
+        async def reached() -> bool:
+            return await self.metric(process, sample) >= value
+
+        await until(reached, PATIENCE)
+
+    def said(self, process: str) -> str:
+        """Its log so far."""
+        console = self.children.programs[process].console
+        return console.read_text(encoding="utf-8", errors="replace")
+
     async def kill(self, process: str) -> None:
         """SIGKILL; gone when this returns."""
         await self.children.kill(process)
@@ -173,10 +184,7 @@ class RunningSystem:
 
     async def ready(self, *processes: str) -> None:
         await asyncio.gather(
-            *(
-                self.children.answers(name, f"http://127.0.0.1:{self.ports[name]}/ready")
-                for name in processes
-            )
+            *(self.children.answers(name, f"http://127.0.0.1:{self.ports[name]}/ready") for name in processes)
         )
 
 

@@ -49,7 +49,8 @@ Move = tuple[str, Node]
 
 
 class Walk:
-    """`natures`: for each step, where its effect lives."""
+    """`natures`: for each step, where its effect lives. `forgetful`: see Oblivion. `careful`: operators wait
+    until no copy of a command is on its way before they settle its step by hand."""
 
     def __init__(
         self,
@@ -60,9 +61,10 @@ class Walk:
         dead_letters: int = 1,
         replays: int = 1,
         forgetful: bool = True,
+        careful: bool = True,
     ) -> None:
         self.saga, self.natures, self.rules = saga, natures, rules or Rules()
-        self.forgetful = forgetful
+        self.forgetful, self.careful = forgetful, careful
         self.index = {step.name: place for place, step in enumerate(saga.steps)}
         self.messages: Numbered[Message] = Numbered()
         self.mind = Mind(saga, self.rules)
@@ -199,7 +201,7 @@ class Walk:
         assert state.step is not None
         place = self.index[state.step]
         side = self.sides[node.sides[place]]
-        wanders = any(
+        wanders = self.careful and any(
             isinstance(command := self.messages[number], Command)
             and command[:2] == (state.step, "do")
             and can_run(side, self.rules.rule, command.attempt)

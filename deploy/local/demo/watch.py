@@ -41,7 +41,7 @@ async def watch(
 ) -> None:
     """Returns when every request has its outcome. Raises TimeoutError when that takes too long."""
     async with asyncio.timeout(seconds):
-        with Live(console=console, refresh_per_second=8, transient=not console.is_terminal) as live:
+        with Live(console=console, refresh_per_second=8) as live:
             while True:
                 rows = {(r["tenant_id"], r["saga"], r["request_id"]): r for r in await database.fetch(SAGAS)}
                 live.update(_table(asked, rows, upstream))

@@ -29,6 +29,7 @@ class Ran:
 
 
 Tool = Callable[..., Awaitable[Ran]]
+Audit = Callable[[], Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def operator(tool: Tool, monkeypatch: pytest.MonkeyPatch, database_url: str) -> 
 
 
 @pytest.fixture
-def audit(world: PostgresWorld) -> Callable[[], Awaitable[list[dict[str, Any]]]]:
+def audit(world: PostgresWorld) -> Audit:
     async def read() -> list[dict[str, Any]]:
         found = await world.owner.pool.fetch("SELECT * FROM audit ORDER BY audit_id")
         return [dict(record) for record in found]

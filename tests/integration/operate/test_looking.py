@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from contracts.outcomes import Rejected
-from tests.integration.operate.conftest import ESCAPE, Tool
+from tests.integration.operate.conftest import ESCAPE, Audit, Tool
 from tests.kit.store_postgres import PostgresWorld
 from tests.kit.store_world import NOON, begin, done, incoming, letter, replied, saga_id, start, tell
 
@@ -25,9 +25,10 @@ async def saga_with_content(world: PostgresWorld) -> UUID:
     )
     for number, company in enumerate(["Cycles & Co", HOSTILE]):
         await run(
-            "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name,"
-            " contact_title, email, country, reason, score, visible_at) VALUES ('acme', $1, $2, 1, $3, $4,"
-            " 'https://c.example', 'Kim', 'CEO', 'kim@c.example', 'DE', 'fits', 80, now())",
+            "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website,"
+            " contact_name, contact_title, email, country, reason, score, visible_at)"
+            " VALUES ('acme', $1, $2, 1, $3, $4, 'https://c.example',"
+            " 'Kim', 'CEO', 'kim@c.example', 'DE', 'fits', 80, now())",
             uuid4(),
             made,
             str(number),
@@ -121,7 +122,7 @@ async def test_a_request_id_of_two_tenants_is_ambiguous_until_the_tenant_is_name
 
 
 async def test_delivered_leads_are_shown_drafts_are_not_and_the_look_is_audited(
-    world: PostgresWorld, operator: Tool, audit
+    world: PostgresWorld, operator: Tool, audit: Audit
 ) -> None:
     made = await saga_with_content(world)
     ran = await operator("leads", "r-1", "--tenant", "acme", "--reason", "ticket 7", "--json")
@@ -152,8 +153,8 @@ async def test_usage_shows_whether_billed_is_delivered(world: PostgresWorld, ope
     ((_, refund),) = await begin(world, incoming(2))
     await world.owner.pool.execute(
         "INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, original_id, unit_price,"
-        " currency, event_name, period_start) SELECT tenant_id, $1, $2, request_id, 'reversal', -1, ledger_id,"
-        " unit_price, currency, event_name, period_start FROM ledger WHERE saga_id = $3",
+        " currency, event_name, period_start) SELECT tenant_id, $1, $2, request_id, 'reversal', -1,"
+        " ledger_id, unit_price, currency, event_name, period_start FROM ledger WHERE saga_id = $3",
         uuid4(),
         refund,
         made,

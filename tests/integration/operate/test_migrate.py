@@ -1,11 +1,12 @@
 """A database is set up once, brought up file by file, and never taken for what it is not."""
 
 import asyncio
+import base64
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -13,32 +14,33 @@ import pytest
 from orchestrator.operate.errors import Refused
 from orchestrator.operate.migrate import migrate
 from orchestrator.operate.migrations import BadRelease, read_release, this_release
+from orchestrator.operate.role_passwords import scram_verifier, set_passwords
 from tests.integration.operate.conftest import Tool
-from tests.kit.database import ROLES_LOCK, drop, named
-from tests.kit.roles import ROLE_PASSWORD, as_role
+from tests.kit.database import drop, named
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "schema.sql"
 
 
 @pytest.fixture
-async def roles_are_ours(admin_url: str) -> AsyncIterator[Any]:
-    """Roles belong to the cluster: only one test worker at a time may change them."""
-    connection = await asyncpg.connect(admin_url)
-    await connection.execute("SELECT pg_advisory_lock($1)", ROLES_LOCK)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def empty(admin_url: str, roles_are_ours: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+async def empty(admin_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A database without anything in it; and no URL of a role, so that no password is changed."""
     for name in ("ENGINE", "STEPS", "OPERATOR", "READER"):
         monkeypatch.delenv(f"LEADSAGA_{name}_URL", raising=False)
     database = f"leadsaga_empty_{secrets.token_hex(4)}"
-    await roles_are_ours.execute(f'CREATE DATABASE "{database}"')
+    await fetch(admin_url, f'CREATE DATABASE "{database}"')
     monkeypatch.setenv("LEADSAGA_DATABASE_URL", named(admin_url, database))
     yield named(admin_url, database)
     await drop(admin_url, database)
+
+
+@pytest.fixture
+async def role(admin_url: str) -> AsyncIterator[str]:
+    """Of this test's own: the real ones belong to the whole cluster."""
+    name = f"leadsaga_test_{secrets.token_hex(4)}"
+    await fetch(admin_url, f"CREATE ROLE {name} LOGIN")
+    yield name
+    await fetch(admin_url, f"DROP ROLE {name}")
 
 
 async def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
@@ -49,6 +51,7 @@ async def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
         await connection.close()
 
 
+PASSWORD = "p@ss 'word'"
 VERSIONS = "SELECT version, name, sha256 FROM leadsaga.schema_versions ORDER BY version"
 
 
@@ -73,34 +76,31 @@ async def test_two_runs_at_once_apply_the_schema_once(empty: str) -> None:
 async def test_two_databases_of_one_cluster_can_be_set_up_at_the_same_moment(
     empty: str, admin_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = as_role(empty, "leadsaga_engine")
-    monkeypatch.setenv("LEADSAGA_ENGINE_URL", engine)
     other = f"{urlsplit(empty).path[1:]}_2"
     await fetch(admin_url, f'CREATE DATABASE "{other}"')
     try:
         first = asyncio.create_task(migrate())
         await asyncio.sleep(0)  # the settings of the first are read before they change
         monkeypatch.setenv("LEADSAGA_DATABASE_URL", named(admin_url, other))
-        both = await asyncio.gather(first, migrate())
+        assert all(each.applied for each in await asyncio.gather(first, migrate()))
     finally:
         await drop(admin_url, other)
-    assert [["leadsaga_engine"]] * 2 == [each.passwords for each in both]
-    assert all(each.applied for each in both)
 
 
-async def test_a_password_in_the_url_of_a_role_lets_it_in(
-    empty: str, tool: Tool, monkeypatch: pytest.MonkeyPatch, roles_are_ours: Any
+async def test_a_password_that_was_set_lets_the_role_in_and_is_kept_as_a_verifier(
+    admin_url: str, role: str
 ) -> None:
-    url = as_role(empty, "leadsaga_reader")
-    monkeypatch.setenv("LEADSAGA_READER_URL", url)
-    await tool("migrate")
-    await roles_are_ours.execute("ALTER ROLE leadsaga_reader PASSWORD 'another'")
-    ran = await tool("migrate")
-    assert (0, True) == (ran.code, "passwords set: leadsaga_reader" in ran.out)
-    assert ROLE_PASSWORD not in ran.out + ran.err
-    assert [("leadsaga_reader",)] == await fetch(url, "SELECT current_user::text")
-    query = "SELECT rolpassword FROM pg_authid WHERE rolname = 'leadsaga_reader'"
-    assert (await roles_are_ours.fetchval(query)).startswith("SCRAM-SHA-256$4096:")
+    connections = [await asyncpg.connect(admin_url) for _ in range(4)]
+    # All at once: the server refuses some of them at first.
+    await asyncio.gather(*(set_passwords(each, {role: PASSWORD}) for each in connections))
+    query = "SELECT rolpassword FROM pg_authid WHERE rolname = $1"
+    kept = await connections[0].fetchval(query, role)
+    salt = base64.b64decode(kept.split("$")[1].split(":")[1])
+    assert scram_verifier(PASSWORD, salt) == kept
+    await asyncio.gather(*(each.close() for each in connections))
+    address = urlsplit(admin_url).netloc.rpartition("@")[2]
+    url = urlunsplit(urlsplit(admin_url)._replace(netloc=f"{role}:{quote(PASSWORD)}@{address}"))
+    assert [(role,)] == await fetch(url, "SELECT current_user::text")
 
 
 async def test_the_url_of_another_user_sets_no_password(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:

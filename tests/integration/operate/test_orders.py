@@ -8,15 +8,15 @@ from uuid import UUID
 
 import uuid_utils.compat
 
-from contracts.outcomes import Rejected
+from orchestrator.core.news import DeadLettered
 from orchestrator.run.group import Surroundings, process
 from orchestrator.run.items import Ordered
 from orchestrator.sagas import sagas
+from tests.integration.operate.conftest import Audit, Tool
 from tests.kit.store_postgres import PostgresWorld
-from tests.kit.store_world import NOON, begin, done, incoming, replied, saga_id, start, tell
+from tests.kit.store_world import NOON, begin, done, incoming, saga_id, start, tell
 
 KEY = ("acme", saga_id(1))
-MUST = Rejected(reason="the ledger is closed")
 
 
 @asynccontextmanager
@@ -35,7 +35,6 @@ async def orchestrator(world: PostgresWorld) -> AsyncIterator[None]:
         while True:
             orders = await world.store.open_orders(limit=10)
             await process(around, [Ordered(order) for order in orders])
-            await asyncio.sleep(0.02)
 
     task = asyncio.create_task(take())
     try:
@@ -46,19 +45,75 @@ async def orchestrator(world: PostgresWorld) -> AsyncIterator[None]:
 
 
 async def parked(world: PostgresWorld) -> UUID:
-    """A saga whose pivot is spent, and may have happened."""
+    """A saga whose pivot ended in the dead letters: it may have happened."""
     await begin(world, incoming(1))
     await tell(world, [KEY], start(), done("reserve_quota"), done("generate_leads"))
-    from contracts.outcomes import Unknown  # noqa: PLC0415
+    died = DeadLettered(at=NOON, step="record_usage", direction="do", attempt=1, reason="kills its consumer")
+    await tell(world, [KEY], died)
+    assert "parked" == await status(world)
+    return KEY[1]
 
-    for attempt in range(1, 20):
-        await tell(world, [KEY], replied("record_usage", Unknown(reason="no answer"), attempt=attempt))
-        state = await world.owner.pool.fetchval("SELECT status FROM sagas")
-        if state == "parked":
-            return KEY[1]
-        from datetime import timedelta  # noqa: PLC0415
 
-        from orchestrator.core.news import Due  # noqa: PLC0415
+async def status(world: PostgresWorld) -> str:
+    return str(await world.owner.pool.fetchval("SELECT status FROM sagas"))
 
-        await tell(world, [KEY], Due(at=NOON + timedelta(minutes=4)))
-    raise AssertionError("it was never parked")
+
+async def test_a_replay_is_carried_out_and_audited(
+    world: PostgresWorld, operator: Tool, audit: Audit
+) -> None:
+    saga = await parked(world)
+    async with orchestrator(world):
+        ran = await operator("replay", saga, "--reason", "it was fixed", "--json")
+    assert (0, "done", "running") == (ran.code, ran.json["result"], await status(world))
+    (row,) = await audit()
+    assert ("ann", "order replay", "acme", saga, "it was fixed") == tuple(
+        row[name] for name in ("actor", "action", "tenant_id", "saga_id", "reason")
+    )
+    shown = (await operator("show", saga)).out
+    assert "replay ordered" in shown
+    assert "it was fixed (by ann)" in shown
+
+
+async def test_a_refused_order_says_why_and_exits_1(world: PostgresWorld, operator: Tool) -> None:
+    await begin(world, incoming(1))
+    async with orchestrator(world):
+        ran = await operator("replay", saga_id(1), "--reason", "try")
+    assert (1, True) == (ran.code, "refused: the saga is waiting" in ran.out)
+
+
+async def test_a_parked_step_is_settled_by_hand(world: PostgresWorld, operator: Tool) -> None:
+    saga = await parked(world)
+    async with orchestrator(world):
+        ran = await operator("resolve", saga, "--as", "not_done", "--reason", "looked it up")
+    assert (0, "unwinding") == (ran.code, await status(world))
+    assert "settled by hand: not done" in (await operator("show", saga)).out
+
+
+async def test_a_saga_under_way_is_cancelled(world: PostgresWorld, operator: Tool) -> None:
+    await begin(world, incoming(1))
+    await tell(world, [KEY], start())
+    async with orchestrator(world):
+        ran = await operator("sagas", "cancel", saga_id(1), "--reason", "changed my mind")
+    assert (0, "unwinding") == (ran.code, await status(world))
+
+
+async def test_an_order_that_nobody_takes_in_time_stays(world: PostgresWorld, operator: Tool) -> None:
+    saga = await parked(world)
+    ran = await operator("replay", saga, "--reason", "later", "--wait", "0")
+    assert (4, True) == (ran.code, "not taken yet" in ran.out)
+    assert ["later"] == [order.reason for order in await world.store.open_orders(limit=10)]
+
+
+async def test_an_order_for_a_saga_that_does_not_exist_is_not_written(
+    world: PostgresWorld, operator: Tool, audit: Audit
+) -> None:
+    ran = await operator("replay", saga_id(9), "--reason", "why not")
+    assert (3, [], []) == (ran.code, await audit(), await world.store.open_orders(limit=10))
+
+
+async def test_an_order_needs_a_reason_and_a_known_verdict(world: PostgresWorld, operator: Tool) -> None:
+    saga = await parked(world)
+    assert 2 == (await operator("replay", saga)).code
+    assert 1 == (await operator("replay", saga, "--reason", " ")).code
+    assert 2 == (await operator("resolve", saga, "--as", "perhaps", "--reason", "x")).code
+    assert [] == await world.store.open_orders(limit=10)

@@ -1,4 +1,4 @@
-"""Generating leads: what is recorded of each call, the limits, the fence, and the undo."""
+"""Generating leads: what is recorded of failed and unpriced calls, the limits, and the undo."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -48,24 +48,6 @@ async def test_tokens_of_a_model_without_a_known_price_are_flagged(generating: G
     await generating.run(command, model)
     columns = ("output_tokens", "cost_usd", "priced_by", "unpriced")
     assert [(50, None, None, True)] == await generating.calls(command.saga_id, *columns)
-
-
-async def test_an_attempt_that_was_undone_meanwhile_writes_and_answers_nothing(
-    generating: Generating,
-) -> None:
-    command = await generating.command(50)
-    model = ScriptedModel(gate=asyncio.Event(), expected_side_by_side=2)
-    assert model.gate is not None
-    running = asyncio.create_task(generating.run(command, model))
-    async with asyncio.timeout(10):
-        await model.reached.wait()
-        await generating.discard(command)
-        model.gate.set()
-        assert await running is None
-    assert ([], []) == (
-        await generating.companies(command.saga_id),
-        await generating.calls(command.saga_id, "part"),
-    )
 
 
 async def test_a_tenants_calls_side_by_side_are_limited_over_all_its_sagas(generating: Generating) -> None:

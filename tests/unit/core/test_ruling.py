@@ -35,7 +35,7 @@ GONE = Effect(state="undone", attempt=2, answered=2, answer=DONE)
         pytest.param(FINISHED, 1, Repeat(2, DONE), id="a done step repeats Done to earlier attempts"),
         pytest.param(FINISHED, 9, Repeat(2, DONE), id="a done step repeats Done to later attempts"),
         pytest.param(OWING, 2, Owed(), id="an owed answer is given later"),
-        pytest.param(OWING, 3, Owed(), id="an owed answer is owed once, whatever the attempt"),
+        pytest.param(OWING, 3, Run(), id="a later attempt takes the debt over"),
         pytest.param(OWING, 1, Stale(), id="an attempt before the owed one is stale"),
         pytest.param(GONE, 2, Repeat(2, UNDONE), id="an undone step is refused to old attempts"),
         pytest.param(GONE, 3, Repeat(3, UNDONE), id="an undone step is refused to new attempts"),

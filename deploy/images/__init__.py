@@ -1,0 +1,1 @@
+"""What the container image is made from, and what runs in it beside the system."""

@@ -1,0 +1,291 @@
+"""The steps' side of the broker, on a real one: bundles in, answers out, nothing lost in between."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
+from faststream.rabbit import RabbitBroker
+from pydantic import SecretStr
+
+from contracts.bundle import decode, encode
+from contracts.messages import Command, Reply
+from contracts.names import REPLIES, Names
+from contracts.process.consuming import consuming, make_broker
+from contracts.process.lifecycle import consumers_running
+from contracts.process.publishing import Outgoing, Publisher, publishing
+from contracts.process.settings import BrokerSettings
+from steps.runtime import observe
+from steps.runtime.batch import NO_SAGA
+from steps.runtime.consume import Consumer
+from steps.runtime.process import declare
+from steps.runtime.step import Step
+from tests.kit.commands import PROBE, PROBE_UNDO, BatchProbe, SingleProbe, command, stranger, undo
+from tests.kit.tenants_at_work import TenantsAtWork
+
+DEADLINE = 15
+"""Seconds that a test waits for the broker."""
+
+
+@dataclass
+class CuttingPublisher(Publisher):
+    """Cuts the consumer's connection once a reply was confirmed, before its command is acknowledged."""
+
+    inner: Publisher
+    cut: Callable[[], None]
+    cuts: int = 0
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        await self.inner.publish(messages)
+        if self.cuts == 0 and any(message.routing_key == REPLIES for message in messages):
+            self.cuts += 1
+            
+            try:
+                self.cut()
+                print("CUT OK")
+            except Exception as e:
+                print("CUT", repr(e)); raise
+            print("after")
+            try: await asyncio.Event().wait()
+            except BaseException as e: print("CANCELLED", repr(e)); raise
+            # until the loss of the channel cancels the handler
+
+
+@dataclass
+class Wire:
+    """Stands at both ends of a step's queues: sends as the orchestrator does, and reads what comes out."""
+
+    names: Names
+    settings: BrokerSettings
+    world: TenantsAtWork
+    publisher: Publisher
+    channel: AbstractChannel
+    brokers: list[RabbitBroker] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def consumer(self, step: Step, publisher: Publisher | None = None) -> AsyncIterator[Consumer]:
+        await declare(self.publisher.connection, self.names, [step])
+        consumer = Consumer(step, self.names, self.world.database, publisher or self.publisher)
+        broker = make_broker(self.settings, drain_seconds=1)
+        consumer.subscribe(broker)
+        self.brokers.append(broker)
+        async with consumers_running(broker):
+            yield consumer
+
+    async def send(self, body: bytes, queue: str = PROBE) -> None:
+        await self.publisher.publish(
+            [Outgoing(exchange=self.names.commands_exchange, routing_key=queue, body=body)]
+        )
+
+    async def get(self, queue: str) -> AbstractIncomingMessage:
+        found = await self.channel.get_queue(self.names.queue(queue), ensure=False)
+        async with asyncio.timeout(DEADLINE), found.iterator() as messages:
+            message = await anext(messages)
+            await message.ack()
+            return message
+
+    async def replies(self) -> list[Reply]:
+        return decode((await self.get(REPLIES)).body, Reply)
+
+    async def letter(self, queue: str = PROBE) -> AbstractIncomingMessage:
+        return await self.get(f"{queue}.dead")
+
+    async def waiting(self, queue: str) -> int:
+        """Messages that are in a queue, delivered and unacknowledged ones not among them."""
+        declared = await self.channel.declare_queue(self.names.queue(queue), passive=True)
+        return declared.declaration_result.message_count or 0
+
+    def cut(self) -> None:
+        """As if the network were gone: no close, no ack, nothing flushed."""
+        connection: Any = self.brokers[-1].subscribers[0]._queue_obj.channel._connection
+        connection.transport.connection.writer.transport.abort()
+
+
+@pytest.fixture
+async def wire(amqp_url: str, queue_prefix: str, world: TenantsAtWork) -> AsyncIterator[Wire]:
+    settings = BrokerSettings(amqp_url=SecretStr(amqp_url), queue_prefix=queue_prefix, publish_timeout=5)
+    async with publishing(settings, name="test") as publisher:
+        connection = await aio_pika.connect(amqp_url)
+        async with connection, connection.channel() as channel:
+            yield Wire(Names(queue_prefix), settings, world, publisher, channel)
+
+
+async def commands_of(world: TenantsAtWork, *tenants: str) -> list[Command]:
+    return [command(tenant, await world.saga(tenant)) for tenant in tenants]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(DEADLINE):
+        while not holds():
+            await asyncio.sleep(0.02)
+
+
+async def test_a_bundle_of_commands_becomes_a_bundle_of_replies(wire, world, probe):
+    sent = await commands_of(world, "acme", "globex", "acme")
+    async with wire.consumer(probe.step()):
+        await wire.send(encode(sent))
+        replies = await wire.replies()
+
+    assert {each.saga_id: "done" for each in sent} == {each.saga_id: each.outcome.kind for each in replies}
+    assert 0 == await wire.waiting(PROBE)
+
+
+async def test_undo_commands_have_their_own_queue_and_answer_there_too(wire, world, probe):
+    [done] = await commands_of(world, "acme")
+    async with wire.consumer(probe.step()):
+        await wire.send(encode([done]))
+        await wire.replies()
+        await wire.send(encode([undo(done)]), PROBE_UNDO)
+        [reply] = await wire.replies()
+
+    assert ("undo", "done") == (reply.direction, reply.outcome.kind)
+
+
+async def test_malformed_items_go_to_the_dead_letters_with_their_reason_and_stop_no_neighbour(
+    wire, world, probe
+):
+    [sound] = await commands_of(world, "acme")
+    items = [{"v": 1}, json.loads(sound.model_dump_json()), "no object"]
+    async with wire.consumer(probe.step()):
+        await wire.send(json.dumps({"v": 1, "items": items}).encode())
+        replies = await wire.replies()
+        letters = [await wire.letter() for _ in range(2)]
+
+    assert [sound.saga_id] == [reply.saga_id for reply in replies]
+    assert {b'{"v": 1}', b'"no object"'} == {letter.body for letter in letters}
+    assert {"Malformed"} == {letter.headers["error"] for letter in letters}
+    assert all("Field required" in str(letter.headers["reason"]) or letter.body == b'"no object"' for letter in letters)
+    assert 2 == len({letter.message_id for letter in letters})
+
+
+@pytest.mark.parametrize("body", [b"\x00not json", b"[]", b'{"v":7,"items":[]}', b"", b"[" * 100_000])
+async def test_a_message_that_is_no_bundle_is_a_dead_letter_with_its_exact_bytes(wire, world, probe, body):
+    [sound] = await commands_of(world, "acme")
+    async with wire.consumer(probe.step()):
+        await wire.send(body)
+        await wire.send(encode([sound]))
+        replies = await wire.replies()
+        letter = await wire.letter()
+
+    assert [sound.saga_id] == [reply.saga_id for reply in replies]
+    assert body == letter.body
+    assert letter.headers["reason"]
+
+
+async def test_commands_of_another_queue_are_refused_and_their_neighbours_done(wire, world, probe):
+    mine, elsewhere, wrong_way = await commands_of(world, "acme", "acme", "acme")
+    elsewhere = elsewhere.model_copy(update={"step": "record_usage"})
+    async with wire.consumer(probe.step()):
+        await wire.send(encode([elsewhere, mine, undo(wrong_way)]))
+        replies = await wire.replies()
+        letters = [await wire.letter() for _ in range(2)]
+
+    assert [mine.saga_id] == [reply.saga_id for reply in replies]
+    assert [mine] == probe.ran
+    assert {"a command of another queue arrived in reserve_quota"} == {
+        letter.headers["reason"] for letter in letters
+    }
+    assert [elsewhere, undo(wrong_way)] == [decode(letter.body, Command)[0] for letter in letters]
+
+
+async def test_a_command_for_a_foreign_saga_is_a_dead_letter_with_its_reason(wire, world, probe):
+    foreign = command("globex", (await commands_of(world, "acme"))[0].saga_id)
+    async with wire.consumer(probe.step()):
+        await wire.send(encode([foreign, command("acme", stranger())]))
+        letters = [await wire.letter() for _ in range(2)]
+
+    assert {NO_SAGA} == {letter.headers["reason"] for letter in letters}
+    assert {foreign.tenant_id, "acme"} == {decode(letter.body, Command)[0].tenant_id for letter in letters}
+
+
+async def test_a_connection_lost_between_reply_and_ack_repeats_the_answer_and_does_nothing_twice(
+    wire, world, probe
+):
+    [sent] = await commands_of(world, "acme")
+    cutting = CuttingPublisher(wire.publisher, wire.cut)
+    async with wire.consumer(probe.step(), cutting):
+        await wire.send(encode([sent]))
+        first, second = await wire.replies(), await wire.replies()
+        await until(lambda: consuming(wire.brokers[-1]))
+
+    assert (1, [sent]) == (cutting.cuts, probe.ran)
+    assert first == second
+    assert 0 == await wire.waiting(PROBE)
+
+
+async def test_a_reply_that_no_queue_takes_is_published_until_one_does(wire, world, probe):
+    [sent] = await commands_of(world, "acme")
+    failures = observe.PUBLISH_FAILURES.labels(PROBE)
+    before = failures._value.get()
+    async with wire.consumer(probe.step()):
+        replies = await wire.channel.get_queue(wire.names.queue(REPLIES))
+        await replies.unbind(wire.names.replies_exchange, REPLIES)
+        await wire.send(encode([sent]))
+        await until(lambda: failures._value.get() >= before + 2)
+        await replies.bind(wire.names.replies_exchange, REPLIES)
+        [reply] = await wire.replies()
+
+    assert (sent.saga_id, "done") == (reply.saga_id, reply.outcome.kind)
+    assert [sent] == probe.ran
+    assert 0 == await wire.waiting(PROBE)
+
+
+async def test_a_consumer_that_stops_before_it_could_reply_leaves_the_command_to_the_next(wire, world, probe):
+    [sent] = await commands_of(world, "acme")
+    failures = observe.PUBLISH_FAILURES.labels(PROBE)
+    before = failures._value.get()
+    async with wire.consumer(probe.step()):
+        replies = await wire.channel.get_queue(wire.names.queue(REPLIES))
+        await replies.unbind(wire.names.replies_exchange, REPLIES)
+        await wire.send(encode([sent]))
+        await until(lambda: failures._value.get() > before)
+    async with wire.consumer(BatchProbe().step()):  # declares the binding again
+        [reply] = await wire.replies()
+
+    assert (sent.saga_id, "done") == (reply.saga_id, reply.outcome.kind)
+    assert 1 == await world.admin.fetchval("SELECT count(*) FROM leads")
+
+
+async def test_events_arrive_before_the_reply_that_counts_on_them(wire, world, probe):
+    sent = await commands_of(world, "acme", "globex")
+    both = await wire.channel.declare_queue(exclusive=True)
+    async with wire.consumer(probe.step()):
+        await both.bind(wire.names.events_exchange, "#")
+        await both.bind(wire.names.replies_exchange, REPLIES)
+        await wire.send(encode(sent))
+        keys = []
+        async with asyncio.timeout(DEADLINE), both.iterator() as messages:
+            async for message in messages:
+                await message.ack()
+                keys.append(message.routing_key)
+                if len(keys) == 3:
+                    break
+
+    assert ["acme.failed", "globex.failed"] == sorted(keys[:2])
+    assert REPLIES == keys[2]
+
+
+async def test_a_vendor_step_answers_each_of_its_commands_while_a_slow_one_runs(wire, world):
+    slow, quick = await commands_of(world, "acme", "globex")
+    waiting = SingleProbe(gate=asyncio.Event())
+    quicker = SingleProbe()
+
+    async def run(each: Command, at: Any) -> Any:
+        return await (waiting if each == slow else quicker).run(each, at)
+
+    step = Step(name=PROBE, do=type(waiting.do())(run=run))
+    async with wire.consumer(step):
+        await wire.send(encode([slow]))
+        await asyncio.wait_for(waiting.called.wait(), DEADLINE)
+        await wire.send(encode([quick]))
+        [first] = await wire.replies()
+        assert waiting.gate
+        waiting.gate.set()
+        [second] = await wire.replies()
+
+    assert [quick.saga_id, slow.saga_id] == [first.saga_id, second.saga_id]

@@ -1,0 +1,54 @@
+"""A bundle that kills its process again and again is worked through one by one until the culprit stands out."""
+
+from functools import partial
+
+import pytest
+
+from contracts.messages import Command
+from steps.runtime.batch import NO_SAGA, Answers, run_alone
+from steps.runtime.single import MAX_STARTS, POISON
+from steps.runtime.suspect import run_suspects
+from tests.kit.commands import BatchProbe, command, stranger
+from tests.kit.tenants_at_work import TenantsAtWork
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+async def deliver(world: TenantsAtWork, probe: BatchProbe, commands: list[Command]) -> Answers:
+    return await run_suspects(world.database, commands, partial(run_alone, world.database, probe.do()))
+
+
+async def test_the_culprit_is_dead_lettered_and_its_neighbours_are_done_once(world, probe):
+    commands = [command(tenant, await world.saga(tenant)) for tenant in ("acme", "globex", "acme")]
+    culprit = commands[1]
+
+    async def kill(_: object) -> None:
+        raise Killed
+
+    probe.script[culprit.saga_id] = kill
+    for _ in range(MAX_STARTS):
+        with pytest.raises(Killed):
+            await deliver(world, probe, commands)
+    answers = await deliver(world, probe, commands)
+
+    assert [(culprit, POISON)] == answers.dead
+    assert [commands[0].saga_id, commands[2].saga_id] == [reply.saga_id for reply in answers.replies]
+    assert 2 == await world.admin.fetchval("SELECT count(*) FROM leads")
+
+
+async def test_healthy_suspects_are_answered_however_often_they_come(world, probe):
+    commands = [command("acme", await world.saga("acme")) for _ in range(2)]
+    replies = [(await deliver(world, probe, commands)).replies for _ in range(MAX_STARTS + 2)]
+
+    assert [replies[0]] * len(replies) == replies
+    assert commands == probe.ran
+
+
+async def test_a_suspect_of_a_foreign_saga_is_dead_at_once_and_the_next_one_runs(world, probe):
+    foreign, mine = command("acme", stranger()), command("acme", await world.saga("acme"))
+    answers = await deliver(world, probe, [foreign, mine])
+
+    assert [(foreign, NO_SAGA)] == answers.dead
+    assert [mine.saga_id] == [reply.saga_id for reply in answers.replies]

@@ -1,0 +1,63 @@
+"""Which event ends the wait for which request, and whether it is what was asked for."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from contracts import events
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from orchestrator.operate.upstream import Request, answer_in
+from tests.kit.given import T0
+
+LEAD = LeadRequested(tenant_id="acme", request_id="r-1", criteria="bicycles", leads=5)
+CANCEL = CancelRequested(tenant_id="acme", request_id="r-1", reason="enough")
+REFUND = RefundRequested(tenant_id="acme", request_id="r-1", refund_id="b-1", reason="bounced")
+
+
+def told(kind: type[Any], *, refund: str | None = None, **more: Any) -> Any:
+    common = {
+        "event_id": UUID(int=1),
+        "tenant_id": "acme",
+        "request_id": "r-1",
+        "saga_id": UUID(int=2),
+        "at": T0,
+    }
+    return kind(**{**common, "saga": "refund" if refund else "lead", "refund_id": refund, **more})
+
+
+COMPLETED = told(events.Completed, requested=5, delivered=4)
+FAILED = told(events.Failed, reason="no")
+
+
+@pytest.mark.parametrize(
+    ("request_", "event", "outcome"),
+    [
+        (LEAD, COMPLETED, ("completed", True)),
+        (LEAD, FAILED, ("failed", False)),
+        (LEAD, told(events.Parked, step="record_usage", reason="no"), ("parked", False)),
+        (LEAD, told(events.Refused, reason="no"), ("refused", False)),
+        (LEAD, told(events.Accepted), None),
+        (LEAD, told(events.Refunded, refund="b-1", leads=1), None),
+        (LEAD, COMPLETED.model_copy(update={"request_id": "r-2"}), None),
+        (LEAD, COMPLETED.model_copy(update={"tenant_id": "blue"}), None),
+        (CANCEL, FAILED, ("failed", True)),
+        (CANCEL, COMPLETED, ("completed", False)),
+        (REFUND, told(events.Refunded, refund="b-1", leads=5), ("refunded", True)),
+        (REFUND, told(events.Refunded, refund="b-2", leads=5), None),
+        (REFUND, told(events.Failed, refund="b-1", reason="no"), ("failed", False)),
+        (REFUND, told(events.Refused, refund="b-1", reason="no"), ("refused", False)),
+        (REFUND, told(events.Accepted, refund="b-1"), None),
+        (REFUND, FAILED, ("failed", True)),
+        (REFUND, COMPLETED, ("completed", False)),
+    ],
+)
+def test_an_event_ends_the_wait_only_for_its_own_request(
+    request_: Request, event: events.Event, outcome: tuple[str, bool] | None
+) -> None:
+    heard = answer_in(event.model_dump_json().encode(), request_)
+    assert outcome == (None if heard is None else (heard.outcome, heard.met))
+
+
+def test_what_is_no_event_is_passed_over() -> None:
+    assert None is answer_in(b'{"event": "something newer"}', LEAD)
