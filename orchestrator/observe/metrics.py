@@ -6,11 +6,16 @@ STARTED = Counter("leadsaga_sagas_started_total", "Sagas that began to run", ["s
 ENDED = Counter(
     "leadsaga_sagas_ended_total", "Sagas that ended, by outcome (completed, rolled_back)", ["saga", "outcome"]
 )
-PARKED = Counter("leadsaga_sagas_parked_total", "Times a saga was parked for a human", ["saga", "step"])
+PARKED = Counter(
+    "leadsaga_sagas_parked_total", "Times a saga was parked for a human", ["saga", "step", "direction"]
+)
 ATTEMPTS = Counter(
     "leadsaga_attempts_total", "Attempts of steps, by what came of them", ["step", "direction", "outcome"]
 )
 RESENT = Counter("leadsaga_commands_resent_total", "Commands sent again for want of an answer", ["step"])
+UNANSWERED = Counter(
+    "leadsaga_commands_unanswered_total", "Commands sent again for the third time or more", ["step"]
+)
 STALE = Counter("leadsaga_replies_stale_total", "Replies that nobody waited for any more")
 STRANGERS = Counter("leadsaga_replies_unknown_total", "Replies for sagas that do not exist")
 MALFORMED = Counter("leadsaga_messages_malformed_total", "Messages that could not be understood", ["queue"])

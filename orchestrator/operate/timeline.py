@@ -25,6 +25,8 @@ from orchestrator.core.log import (
     Unwinding,
 )
 
+NAMES_OUTSIDE = frozenset({"identifier", "instrument"})
+
 VERDICTS = {
     "rejected": "surely not done, and never will be",
     "transient": "not done this time",

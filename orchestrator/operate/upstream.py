@@ -148,9 +148,6 @@ def _of_refund(event: events.Event, request: RefundRequested) -> Heard | None:
         case events.Failed(saga="lead"):
             # Asked before delivery, a refund is a cancel: nothing was charged.
             return _heard(request, "failed", met=True, saga_id=event.saga_id, reason=event.reason)
-        case events.Completed():
-            reason = "the leads were delivered just now; ask again for the refund"
-            return _heard(request, "completed", met=False, saga_id=event.saga_id, reason=reason)
         case _ if event.refund_id != request.refund_id:
             return None
         case events.Refunded():

@@ -46,9 +46,10 @@ def _entry(key: SagaKey, saga: Saga, entry: Entry) -> None:
         case Resent():
             metrics.RESENT.labels(entry.step).inc()
             if entry.times >= ALERT_AFTER_RESENDS:
+                metrics.UNANSWERED.labels(entry.step).inc()
                 log.warning("no_answer", **ids, step=entry.step, attempt=entry.attempt, times=entry.times)
         case Parked():
-            metrics.PARKED.labels(saga.name, entry.step).inc()
+            metrics.PARKED.labels(saga.name, entry.step, entry.direction).inc()
             log.warning("parked", **ids, step=entry.step, attempt=entry.attempt, error=entry.error)
         case Ended():
             metrics.ENDED.labels(saga.name, entry.outcome).inc()

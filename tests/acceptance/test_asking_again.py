@@ -53,7 +53,9 @@ async def test_a_request_id_with_other_content_is_refused_and_the_first_request_
     tenant = await system.tenant()
     request = lead_request(tenant, leads=2)
 
-    await system.upstream.ask(request, request.model_copy(update={"leads": 3}))
+    await system.upstream.ask(request)
+    await system.upstream.outcome(request, "accepted")
+    await system.upstream.ask(request.model_copy(update={"leads": 3}))
     refused = await system.upstream.outcome(request, "refused")
     completed = await system.upstream.outcome(request, "completed")
 

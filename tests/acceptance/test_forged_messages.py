@@ -151,22 +151,24 @@ async def test_a_command_in_the_wrong_queue_is_buried_and_not_run(system: Runnin
     astray = _command(tenant, saga_id, request, "refund_usage", "do")
     await system.upstream.send_command_bytes("record_usage", encode([astray]))
 
-    letter = await system.until_buried(b'"step":"refund_usage"')
+    letter = await system.until_buried(str(saga_id).encode())
     assert "a command of another queue arrived in record_usage" == letter["reason"]
     assert 3 == await system.ledger(tenant)
 
 
-async def test_an_attempt_number_beyond_all_bounds_is_buried(system: RunningSystem) -> None:
+async def test_a_command_that_cannot_even_be_answered_is_buried(system: RunningSystem) -> None:
+    """No integer column holds its attempt: the step can neither run it nor save an answer to it."""
     tenant = await system.tenant()
     request = lead_request(tenant)
     await delivered(system, request)
     saga_id = await system.saga_of(tenant, request.request_id)
 
-    absurd = _command(tenant, saga_id, request, "reserve_quota", "do", attempt=10**12)
-    await system.upstream.send_command_bytes("reserve_quota", encode([absurd]))
-    await delivered(system, lead_request(tenant))
+    absurd = _command(tenant, saga_id, request, "refund_usage", "do", attempt=10**12)
+    await system.upstream.send_command_bytes("refund_usage", encode([absurd]))
 
-    assert "reserve_quota" == (await system.until_buried(b'"attempt":1000000000000'))["queue"]
+    letter = await system.until_buried(b'"attempt":1000000000000')
+    assert ("refund_usage", "BrokerGaveUp") == (letter["queue"], letter["error"])
+    await delivered(system, lead_request(tenant))
 
 
 def _done(

@@ -78,18 +78,6 @@ async def test_a_refund_of_what_failed_or_never_was_is_refused(system: RunningSy
     assert "there is no such request" == refused.reason
 
 
-async def test_a_character_that_the_database_cannot_hold_does_not_stop_a_refund(
-    system: RunningSystem,
-) -> None:
-    tenant, request = await _billed(system, 2)
-    refund = refund_of(request).model_copy(update={"reason": "closed\0down"})
-
-    await system.upstream.ask(refund)
-
-    assert "refunded" == (await system.upstream.outcome(refund)).event
-    assert 0 == await system.ledger(tenant)
-
-
 async def test_a_refund_id_with_other_content_is_refused(system: RunningSystem) -> None:
     tenant, request = await _billed(system, 5)
     refund = refund_of(request, leads=1)

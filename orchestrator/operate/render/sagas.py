@@ -32,7 +32,7 @@ def status(word: str | None) -> Text:
 
 def standings(found: Sequence[Standing]) -> RenderableType:
     made = table(
-        f"{len(found)} sagas",
+        f"sagas: {len(found)}",
         "tenant",
         "request",
         "saga",

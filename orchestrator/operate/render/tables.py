@@ -80,7 +80,7 @@ def leads(found: Sequence[LeadLine], title: str = "leads") -> RenderableType:
 
 def dead_letters(found: Sequence[DeadLetter]) -> RenderableType:
     made = table(
-        f"{len(found)} dead letters", "id", "tenant", "queue", ">try", "error", "why", "status", "last"
+        f"dead letters: {len(found)}", "id", "tenant", "queue", ">try", "error", "why", "status", "last"
     )
     for each in found:
         about = each.tenant_id, each.queue, each.attempt, each.error, each.reason

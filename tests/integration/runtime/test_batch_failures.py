@@ -90,7 +90,9 @@ async def test_an_attempt_over_its_time_is_transient_for_it_did_nothing(world, p
     async def slow(connection: Connection) -> None:
         await connection.execute("SELECT pg_sleep(30)")
 
-    neighbour, late = [each.model_copy(update={"timeout": 0.3}) for each in await healthy(world, "acme", "acme")]
+    neighbour, late = [
+        each.model_copy(update={"timeout": 0.3}) for each in await healthy(world, "acme", "acme")
+    ]
     probe.script[late.saga_id] = slow
     answers = await run_batch(world.database, probe.do(), [neighbour, late])
     found = {reply.saga_id: reply.outcome for reply in answers.replies}
@@ -128,7 +130,9 @@ async def test_a_number_that_no_column_holds_fails_its_command_and_not_the_bundl
     assert 3 == await drafts(world)
 
 
-async def test_a_connection_that_is_cut_in_the_middle_is_no_answer_and_the_next_run_does_it_once(world, probe):
+async def test_a_connection_that_is_cut_in_the_middle_is_no_answer_and_the_next_run_does_it_once(
+    world, probe
+):
     commands = await healthy(world)
 
     async def cut(connection: Connection) -> None:
@@ -150,7 +154,9 @@ async def test_a_connection_that_is_cut_in_the_middle_is_no_answer_and_the_next_
 
 async def test_a_deadlock_between_two_bundles_costs_neither_its_answer(world):
     first, second = await healthy(world, "acme", "acme")
-    await world.admin.execute("INSERT INTO quota_periods VALUES ('acme', '2027-01-01'), ('acme', '2027-02-01')")
+    await world.admin.execute(
+        "INSERT INTO quota_periods VALUES ('acme', '2027-01-01'), ('acme', '2027-02-01')"
+    )
     both_hold_one = asyncio.Barrier(2)
 
     def grab(*months: str):
@@ -169,7 +175,8 @@ async def test_a_deadlock_between_two_bundles_costs_neither_its_answer(world):
     probes = [BatchProbe(script={first.saga_id: grab("2027-01-01", "2027-02-01")}),
               BatchProbe(script={second.saga_id: grab("2027-02-01", "2027-01-01")})]  # fmt: skip
     both = await asyncio.gather(
-        run_batch(world.database, probes[0].do(), [first]), run_batch(world.database, probes[1].do(), [second])
+        run_batch(world.database, probes[0].do(), [first]),
+        run_batch(world.database, probes[1].do(), [second]),
     )
 
     assert ["done", "done"] == [reply.outcome.kind for answers in both for reply in answers.replies]

@@ -2,117 +2,27 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import aio_pika
 import pytest
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from faststream.rabbit import RabbitBroker
-from pydantic import SecretStr
 
 from contracts.bundle import decode, encode
-from contracts.messages import Command, Reply
-from contracts.names import REPLIES, Names
-from contracts.process.consuming import consuming, make_broker
-from contracts.process.lifecycle import consumers_running
-from contracts.process.publishing import Outgoing, Publisher, publishing
-from contracts.process.settings import BrokerSettings
+from contracts.messages import Command
+from contracts.names import REPLIES
+from contracts.process.consuming import consuming
 from steps.runtime import observe
 from steps.runtime.batch import NO_SAGA
-from steps.runtime.consume import Consumer
-from steps.runtime.process import declare
-from steps.runtime.step import Step
+from steps.runtime.step import Single, Step
 from tests.kit.commands import PROBE, PROBE_UNDO, BatchProbe, SingleProbe, command, stranger, undo
 from tests.kit.tenants_at_work import TenantsAtWork
-
-DEADLINE = 15
-"""Seconds that a test waits for the broker."""
-
-
-@dataclass
-class CuttingPublisher(Publisher):
-    """Cuts the consumer's connection once a reply was confirmed, before its command is acknowledged."""
-
-    inner: Publisher
-    cut: Callable[[], None]
-    cuts: int = 0
-
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
-        await self.inner.publish(messages)
-        if self.cuts == 0 and any(message.routing_key == REPLIES for message in messages):
-            self.cuts += 1
-            
-            try:
-                self.cut()
-                print("CUT OK")
-            except Exception as e:
-                print("CUT", repr(e)); raise
-            print("after")
-            try: await asyncio.Event().wait()
-            except BaseException as e: print("CANCELLED", repr(e)); raise
-            # until the loss of the channel cancels the handler
-
-
-@dataclass
-class Wire:
-    """Stands at both ends of a step's queues: sends as the orchestrator does, and reads what comes out."""
-
-    names: Names
-    settings: BrokerSettings
-    world: TenantsAtWork
-    publisher: Publisher
-    channel: AbstractChannel
-    brokers: list[RabbitBroker] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def consumer(self, step: Step, publisher: Publisher | None = None) -> AsyncIterator[Consumer]:
-        await declare(self.publisher.connection, self.names, [step])
-        consumer = Consumer(step, self.names, self.world.database, publisher or self.publisher)
-        broker = make_broker(self.settings, drain_seconds=1)
-        consumer.subscribe(broker)
-        self.brokers.append(broker)
-        async with consumers_running(broker):
-            yield consumer
-
-    async def send(self, body: bytes, queue: str = PROBE) -> None:
-        await self.publisher.publish(
-            [Outgoing(exchange=self.names.commands_exchange, routing_key=queue, body=body)]
-        )
-
-    async def get(self, queue: str) -> AbstractIncomingMessage:
-        found = await self.channel.get_queue(self.names.queue(queue), ensure=False)
-        async with asyncio.timeout(DEADLINE), found.iterator() as messages:
-            message = await anext(messages)
-            await message.ack()
-            return message
-
-    async def replies(self) -> list[Reply]:
-        return decode((await self.get(REPLIES)).body, Reply)
-
-    async def letter(self, queue: str = PROBE) -> AbstractIncomingMessage:
-        return await self.get(f"{queue}.dead")
-
-    async def waiting(self, queue: str) -> int:
-        """Messages that are in a queue, delivered and unacknowledged ones not among them."""
-        declared = await self.channel.declare_queue(self.names.queue(queue), passive=True)
-        return declared.declaration_result.message_count or 0
-
-    def cut(self) -> None:
-        """As if the network were gone: no close, no ack, nothing flushed."""
-        connection: Any = self.brokers[-1].subscribers[0]._queue_obj.channel._connection
-        connection.transport.connection.writer.transport.abort()
+from tests.kit.wire import DEADLINE, CuttingPublisher, Wire, wired
 
 
 @pytest.fixture
 async def wire(amqp_url: str, queue_prefix: str, world: TenantsAtWork) -> AsyncIterator[Wire]:
-    settings = BrokerSettings(amqp_url=SecretStr(amqp_url), queue_prefix=queue_prefix, publish_timeout=5)
-    async with publishing(settings, name="test") as publisher:
-        connection = await aio_pika.connect(amqp_url)
-        async with connection, connection.channel() as channel:
-            yield Wire(Names(queue_prefix), settings, world, publisher, channel)
+    async with wired(amqp_url, queue_prefix, world) as wire:
+        yield wire
 
 
 async def commands_of(world: TenantsAtWork, *tenants: str) -> list[Command]:
@@ -159,7 +69,10 @@ async def test_malformed_items_go_to_the_dead_letters_with_their_reason_and_stop
     assert [sound.saga_id] == [reply.saga_id for reply in replies]
     assert {b'{"v": 1}', b'"no object"'} == {letter.body for letter in letters}
     assert {"Malformed"} == {letter.headers["error"] for letter in letters}
-    assert all("Field required" in str(letter.headers["reason"]) or letter.body == b'"no object"' for letter in letters)
+    assert all(
+        "Field required" in str(letter.headers["reason"]) or letter.body == b'"no object"'
+        for letter in letters
+    )
     assert 2 == len({letter.message_id for letter in letters})
 
 
@@ -203,11 +116,12 @@ async def test_a_command_for_a_foreign_saga_is_a_dead_letter_with_its_reason(wir
     assert {foreign.tenant_id, "acme"} == {decode(letter.body, Command)[0].tenant_id for letter in letters}
 
 
-async def test_a_connection_lost_between_reply_and_ack_repeats_the_answer_and_does_nothing_twice(
-    wire, world, probe
+@pytest.mark.parametrize("lost", ["channel"]*6)
+async def test_what_is_lost_between_reply_and_ack_repeats_the_answer_and_does_nothing_twice(
+    wire, world, probe, lost
 ):
     [sent] = await commands_of(world, "acme")
-    cutting = CuttingPublisher(wire.publisher, wire.cut)
+    cutting = CuttingPublisher(wire.publisher, wire.lose_channel if lost == "channel" else wire.proxy.cut)
     async with wire.consumer(probe.step(), cutting):
         await wire.send(encode([sent]))
         first, second = await wire.replies(), await wire.replies()
@@ -278,7 +192,7 @@ async def test_a_vendor_step_answers_each_of_its_commands_while_a_slow_one_runs(
     async def run(each: Command, at: Any) -> Any:
         return await (waiting if each == slow else quicker).run(each, at)
 
-    step = Step(name=PROBE, do=type(waiting.do())(run=run))
+    step = Step(name=PROBE, do=Single(run=run))
     async with wire.consumer(step):
         await wire.send(encode([slow]))
         await asyncio.wait_for(waiting.called.wait(), DEADLINE)

@@ -63,7 +63,9 @@ async def row(world: TenantsAtWork, *columns: str) -> tuple[Any, ...]:
         (StepUnknown("x" * 3000), Unknown(reason="x" * 2000, error="StepUnknown")),
     ],
 )
-async def test_what_an_attempt_returns_or_raises_becomes_its_answer_and_stays_it(world, acme, given, expected):
+async def test_what_an_attempt_returns_or_raises_becomes_its_answer_and_stays_it(
+    world, acme, given, expected
+):
     probe = SingleProbe(outcome=given)
     [reply] = (await take(world, probe, acme)).replies
     repeated = await take(world, SingleProbe(), acme, redelivered=True)
@@ -164,7 +166,9 @@ async def test_a_copy_sent_after_the_time_of_a_lost_attempt_runs(world, acme):
 
 async def test_a_redelivered_command_runs_for_its_process_died(world, acme):
     running = await begun(world, SingleProbe(), acme)
-    [reply] = (await take(world, SingleProbe(outcome=Done(facts={"by": "next"})), acme, redelivered=True)).replies
+    [reply] = (
+        await take(world, SingleProbe(outcome=Done(facts={"by": "next"})), acme, redelivered=True)
+    ).replies
 
     assert Done(facts={"by": "next"}) == reply.outcome
     assert 2 == (await row(world, "starts"))[0]

@@ -1,13 +1,14 @@
 """Generating leads: what is recorded of failed and unpriced calls, the limits, and the undo."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 
-from contracts.outcomes import Transient
+from contracts.messages import Command
+from contracts.outcomes import Outcome, Transient
 from steps.clients.model import Slots
 from tests.kit.generating import (
     Generating,
@@ -23,6 +24,11 @@ from tests.kit.tenants_at_work import tenants_at_work
 
 pytestmark = pytest.mark.services
 
+AT_REST = """
+SELECT NOT EXISTS (SELECT FROM pg_stat_activity
+                   WHERE datname = current_database() AND usename = 'leadsaga_steps' AND state <> 'idle')
+"""
+
 
 @pytest_asyncio.fixture
 async def generating(database_url: str) -> AsyncIterator[Generating]:
@@ -30,9 +36,22 @@ async def generating(database_url: str) -> AsyncIterator[Generating]:
         yield Generating(work)
 
 
+async def side_by_side(
+    generating: Generating, commands: Sequence[Command], model: ScriptedModel
+) -> list[Outcome | None]:
+    """The model answers when as many calls as expected are under way and no further one is about to be."""
+    assert model.gate is not None
+    running = asyncio.gather(*(generating.run(command, model) for command in commands))
+    async with asyncio.timeout(20):
+        await model.reached.wait()
+        await generating.until(AT_REST)
+        model.gate.set()
+        return await running
+
+
 async def test_failed_and_refused_calls_are_recorded_too(generating: Generating) -> None:
     command = await generating.command(75)
-    await generating.run(command, ScriptedModel([late, busy(None), declined]))
+    await generating.run(command, ScriptedModel([late, busy(None), declined], slots=Slots(1)))
     expected = [
         ("timed_out", "APITimeoutError", "req_2", None, None, False),
         ("failed", "OverloadedError", "req_2", None, None, False),
@@ -53,16 +72,15 @@ async def test_tokens_of_a_model_without_a_known_price_are_flagged(generating: G
 async def test_a_tenants_calls_side_by_side_are_limited_over_all_its_sagas(generating: Generating) -> None:
     commands = [await generating.command(100), await generating.command(100)]
     await generating.work.admin.execute("UPDATE tenants SET model_calls = 3")
-    model = ScriptedModel()
-    outcomes = await asyncio.gather(*(generating.run(command, model) for command in commands))
-    assert [done(100, calls=4)] * 2 == outcomes
+    model = ScriptedModel(gate=asyncio.Event(), expected_side_by_side=3)
+    assert [done(100, calls=4)] * 2 == await side_by_side(generating, commands, model)
     assert 3 == model.most_in_flight
 
 
 async def test_all_tenants_share_the_limit_of_the_process(generating: Generating) -> None:
     commands = [await generating.command(100), await generating.command(100, "zenith")]
-    model = ScriptedModel(slots=Slots(2))
-    await asyncio.gather(*(generating.run(command, model) for command in commands))
+    model = ScriptedModel(slots=Slots(2), gate=asyncio.Event(), expected_side_by_side=2)
+    assert [done(100, calls=4)] * 2 == await side_by_side(generating, commands, model)
     assert 2 == model.most_in_flight
 
 

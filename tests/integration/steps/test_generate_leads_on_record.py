@@ -140,9 +140,10 @@ async def test_what_was_kept_and_dropped_is_stored_with_each_call_and_summed_ove
         return answer([lead("One"), lead("One"), lead(fresh), lead("Bad", email="nobody")])
 
     command = await generating.command(30)
-    scripts: list[Script] = [half_bad, late]
-    assert isinstance(await generating.run(command, ScriptedModel(scripts)), Transient)
-    outcome = await generating.run(again(command, 2), ScriptedModel([half_bad, good]))
+    first: list[Script] = [half_bad, late]
+    assert isinstance(await generating.run(command, ScriptedModel(first, slots=Slots(1))), Transient)
+    second = ScriptedModel([half_bad, good], slots=Slots(1))
+    outcome = await generating.run(again(command, 2), second)
     # Of the second attempt's two calls the first brought one lead of 14 that was new.
     rows = await generating.calls(command.saga_id, "attempt", "part", "leads", "invalid", "duplicates")
     expected = [(1, 1, 2, 1, 1), (1, 2, 0, 0, 0), (2, 3, 1, 1, 2), (2, 4, 14, 0, 0), (2, 5, 13, 0, 0)]
