@@ -1,6 +1,7 @@
 """`python -m deploy.images.new_env FILE`: compose.env.example with its secrets filled.
 
-Only its owner may read the file. Needs nothing but Python. Exit code 1 when the file is there already: its secrets are in use.
+Only its owner may read the file. Needs nothing but Python. Exit code 1 when the file is there already: its
+secrets are in use.
 """
 
 import os

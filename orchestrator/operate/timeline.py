@@ -122,8 +122,8 @@ def words(saga: Saga, entry: Entry) -> str:  # noqa: C901, PLR0911, PLR0912 - on
 
 
 def _facts(facts: Mapping[str, Any]) -> str:
-    """Numbers and outside identifiers; the rest is in the state."""
+    """Numbers, and what names things outside; the rest is among the facts of the state."""
     told = [
-        f"{name} {value}" for name, value in facts.items() if isinstance(value, int | str) and value != ""
+        f"{name} {value}" for name, value in facts.items() if isinstance(value, int) or name in NAMES_OUTSIDE
     ]
-    return ": " + ", ".join(told[:4]) if told else ""
+    return ": " + ", ".join(told) if told else ""

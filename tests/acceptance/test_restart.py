@@ -1,4 +1,4 @@
-"""Any process is killed in the middle of running sagas and started again: all of them end, billed = delivered."""
+"""Any process is killed amid running sagas and started again: all sagas end, and billed = delivered."""
 
 import asyncio
 

@@ -13,7 +13,7 @@ from orchestrator.observe import metrics
 from steps.runtime import observe
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-ROW = re.compile(r"^\| `(leadsaga_\w+)` \| (\w+) \| (.*?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(leadsaga_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| (.+?) \|$", re.MULTILINE)
 
 BROKER = {
     "rabbitmq_alarms_free_disk_space_watermark",
@@ -32,7 +32,7 @@ HARMLESS_LABELS = {
     "direction": "do or undo",
     "outcome": "a kind of outcome",
 }
-"""Few values each, all from our own code. An id of a tenant, saga or request would make a series of its own."""
+"""Few values each, all from our own code. Every id of a tenant, saga or request would make a series."""
 
 
 def _metrics(module: ModuleType) -> list[MetricWrapperBase]:

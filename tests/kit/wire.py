@@ -121,10 +121,13 @@ class Wire:
 
     async def get(self, queue: str) -> AbstractIncomingMessage:
         found = await self.channel.get_queue(self.names.queue(queue), ensure=False)
-        async with asyncio.timeout(DEADLINE), found.iterator() as messages:
-            message = await anext(messages)
-            await message.ack()
-            return message
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                # Asked for one by one: a consumer that is cancelled may take a further one with it.
+                message = await found.get(no_ack=True, fail=False)
+                if message is not None:
+                    return message
+                await asyncio.sleep(0.02)
 
     async def replies(self) -> list[Reply]:
         return decode((await self.get(REPLIES)).body, Reply)

@@ -12,7 +12,6 @@ from orchestrator.operate.cli.options import AnyTenant, Json, Limit
 from orchestrator.operate.cli.perform import fail, on_database, perform
 from orchestrator.operate.errors import Exit
 from orchestrator.operate.render import tables
-from orchestrator.operate.render.text import plain
 from orchestrator.operate.session import actor
 
 app = typer.Typer(help="What could not be carried out, or not be read.", invoke_without_command=True)
@@ -59,4 +58,4 @@ def show(
         sys.stdout.buffer.write(message)
         sys.stdout.buffer.flush()
 
-    perform(on_database(work), lambda _: plain(""), as_json=False)
+    perform(on_database(work), lambda _: None, as_json=False)

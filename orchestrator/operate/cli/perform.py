@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 def perform(
     work: Callable[[], Coroutine[Any, Any, T]],
-    render: Callable[[T], RenderableType],
+    render: Callable[[T], RenderableType | None],
     *,
     as_json: bool,
     code: Callable[[T], Exit] = lambda _: Exit.OK,
 ) -> None:
-    """Raises typer.Exit unless the code is 0."""
+    """`render` returns None for what wrote itself. Raises typer.Exit unless the code is 0."""
     try:
         result = asyncio.run(work())
     except OperateError as error:
@@ -34,8 +34,8 @@ def perform(
         fail(Exit.BAD_SETTINGS, error.faults, as_json=as_json)
     if as_json:
         print(dumps(result, indent=2))
-    else:
-        console().print(render(result))
+    elif (shown := render(result)) is not None:
+        console().print(shown)
     if code(result) is not Exit.OK:
         raise typer.Exit(code(result))
 

@@ -187,3 +187,18 @@ async def test_dead_letters_are_listed_and_their_messages_shortened(
     assert redacted == shown["message"]
     assert "not JSON" in (await operator("dead-letters", "show", UUID(int=2))).out
     assert "secret" not in (await operator("dead-letters", "show", UUID(int=1))).out
+
+
+async def test_the_exact_bytes_of_a_dead_letter_are_written_out_and_the_look_audited(
+    world: PostgresWorld, operator: Tool, audit: Audit
+) -> None:
+    async with world.store.group() as group:
+        await group.bury([letter(1)])
+    update = "UPDATE dead_letters SET message = $1"
+    await world.owner.pool.execute(update, b'{"criteria": "makers of secret bicycles"}')
+    ran = await operator("dead-letters", "show", UUID(int=1), "--raw", "--reason", "ticket 7")
+    assert (0, '{"criteria": "makers of secret bicycles"}') == (ran.code, ran.out)
+    (row,) = await audit()
+    assert ("ann", "look at dead letter", "ticket 7") == (row["actor"], row["action"], row["reason"])
+    assert 2 == (await operator("dead-letters", "show", UUID(int=1), "--raw", "--json")).code
+    assert 1 == len(await audit())

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
 import pytest_asyncio
 
 from contracts.messages import Command
-from contracts.outcomes import Outcome, Transient
+from contracts.outcomes import Transient
 from steps.clients.model import Slots
 from tests.kit.generating import (
     Generating,
@@ -24,10 +25,28 @@ from tests.kit.tenants_at_work import tenants_at_work
 
 pytestmark = pytest.mark.services
 
-AT_REST = """
-SELECT NOT EXISTS (SELECT FROM pg_stat_activity
-                   WHERE datname = current_database() AND usename = 'leadsaga_steps' AND state <> 'idle')
-"""
+
+class WatchedSlots(Slots):
+    """Says how many turns were taken at the same time."""
+
+    def __init__(self, total: int, calls: int) -> None:
+        super().__init__(total)
+        self.calls = calls
+        self.all_asked = asyncio.Event()
+        self.taken = self.most_taken = 0
+
+    @asynccontextmanager
+    async def take(self, tenant_id: str, side_by_side: int, deadline: float) -> AsyncIterator[None]:
+        self.calls -= 1
+        if self.calls == 0:
+            self.all_asked.set()
+        async with super().take(tenant_id, side_by_side, deadline):
+            self.taken += 1
+            self.most_taken = max(self.most_taken, self.taken)
+            try:
+                yield
+            finally:
+                self.taken -= 1
 
 
 @pytest_asyncio.fixture
@@ -36,17 +55,20 @@ async def generating(database_url: str) -> AsyncIterator[Generating]:
         yield Generating(work)
 
 
-async def side_by_side(
-    generating: Generating, commands: Sequence[Command], model: ScriptedModel
-) -> list[Outcome | None]:
-    """The model answers when as many calls as expected are under way and no further one is about to be."""
-    assert model.gate is not None
+async def most_side_by_side(
+    generating: Generating, commands: Sequence[Command], *, total: int, expected: int
+) -> tuple[int, int]:
+    """Turns taken and calls under way at the same time, for commands of 100 leads. No call is answered before
+    all have asked for their turn and as many as expected were made."""
+    slots, gate = WatchedSlots(total, 4 * len(commands)), asyncio.Event()
+    model = ScriptedModel(slots=slots, gate=gate, expected_side_by_side=expected)
     running = asyncio.gather(*(generating.run(command, model) for command in commands))
     async with asyncio.timeout(20):
+        await slots.all_asked.wait()
         await model.reached.wait()
-        await generating.until(AT_REST)
-        model.gate.set()
-        return await running
+        gate.set()
+        assert [done(100, calls=4)] * len(commands) == await running
+    return slots.most_taken, model.most_in_flight
 
 
 async def test_failed_and_refused_calls_are_recorded_too(generating: Generating) -> None:
@@ -72,16 +94,12 @@ async def test_tokens_of_a_model_without_a_known_price_are_flagged(generating: G
 async def test_a_tenants_calls_side_by_side_are_limited_over_all_its_sagas(generating: Generating) -> None:
     commands = [await generating.command(100), await generating.command(100)]
     await generating.work.admin.execute("UPDATE tenants SET model_calls = 3")
-    model = ScriptedModel(gate=asyncio.Event(), expected_side_by_side=3)
-    assert [done(100, calls=4)] * 2 == await side_by_side(generating, commands, model)
-    assert 3 == model.most_in_flight
+    assert (3, 3) == await most_side_by_side(generating, commands, total=16, expected=3)
 
 
 async def test_all_tenants_share_the_limit_of_the_process(generating: Generating) -> None:
     commands = [await generating.command(100), await generating.command(100, "zenith")]
-    model = ScriptedModel(slots=Slots(2), gate=asyncio.Event(), expected_side_by_side=2)
-    assert [done(100, calls=4)] * 2 == await side_by_side(generating, commands, model)
-    assert 2 == model.most_in_flight
+    assert (2, 2) == await most_side_by_side(generating, commands, total=2, expected=2)
 
 
 async def test_a_call_that_could_not_be_answered_in_the_attempts_time_is_not_made(
