@@ -19,15 +19,18 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    -- Roles belong to the whole cluster: two databases may be set up at the same moment.
-    PERFORM pg_advisory_xact_lock(hashtext('leadsaga roles'));
     FOREACH role_name IN ARRAY ARRAY['owner', 'engine', 'steps', 'operator', 'reader'] LOOP
-        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'leadsaga_' || role_name) THEN
+        -- Roles belong to the whole cluster, and another database may be set up at this very moment.
+        BEGIN
             EXECUTE format('CREATE ROLE %I NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE %s',
                            'leadsaga_' || role_name, CASE role_name WHEN 'owner' THEN 'NOLOGIN' ELSE 'LOGIN' END);
-        END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- it exists, which is all that is wanted
+        END;
     END LOOP;
-    EXECUTE format('GRANT leadsaga_owner TO %I', current_user);
+    IF NOT pg_has_role(current_user, 'leadsaga_owner', 'MEMBER') THEN
+        EXECUTE format('GRANT leadsaga_owner TO %I', current_user);
+    END IF;
     EXECUTE format('GRANT CREATE ON DATABASE %I TO leadsaga_owner', current_database());
 END $$;
 
@@ -81,7 +84,7 @@ GRANT SELECT ON schema_versions TO leadsaga_engine, leadsaga_steps, leadsaga_ope
 -- What is sold, and for how much.
 CREATE TABLE plans (
     plan_id         text PRIMARY KEY CHECK (plan_id ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
-    price_per_lead  numeric(12, 4) NOT NULL CHECK (price_per_lead >= 0),  -- in `currency`
+    price_per_lead  numeric(12, 4) NOT NULL CHECK (price_per_lead >= 0 AND price_per_lead <> 'NaN'),  -- in `currency`
     currency        text NOT NULL CHECK (currency ~ '^[a-z]{3}$'),        -- ISO 4217, lower case as Stripe writes it
     monthly_quota   int NOT NULL CHECK (monthly_quota >= 0),              -- leads per billing period
     overage         boolean NOT NULL DEFAULT false,                       -- may usage exceed the quota?
@@ -364,7 +367,7 @@ CREATE TABLE ledger (
     kind          text NOT NULL CHECK (kind IN ('usage', 'reversal')),
     leads         int NOT NULL,                                          -- usage: +M, reversal: -k
     original_id   uuid,                                                  -- the usage that a reversal takes back
-    unit_price    numeric(12, 4) NOT NULL,
+    unit_price    numeric(12, 4) NOT NULL CHECK (unit_price <> 'NaN'),
     currency      text NOT NULL,
     event_name    text NOT NULL,                                         -- of the meter that counts it
     period_start  timestamptz NOT NULL,                                  -- billing period of the usage, also for its reversal

@@ -9,8 +9,8 @@ from contracts.process.settings import BadSettings
 from steps import catalogue
 from steps.runtime.process import run
 
-USAGE = 64
-"""EX_USAGE of sysexits.h."""
+USAGE = 2
+"""As the operators' tool says it."""
 
 
 def _say(words: object) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from orchestrator.core.definition import Saga
+from orchestrator.core.moves import at_pivot
 from orchestrator.core.news import Accept, Cancel, News
 from orchestrator.core.orders import can_cancel
 from orchestrator.core.state import State
@@ -16,6 +17,7 @@ from orchestrator.run.speech import refusal
 from orchestrator.store.port import Admitted, Attached, EventOut, Group, Incoming, Refused, SagaKey, Stored
 
 DELIVERED = "the leads are delivered already; ask for a refund instead"
+BEING_DELIVERED = "the leads are being delivered at this moment; ask again once the request has completed"
 
 
 @dataclass(slots=True)
@@ -46,7 +48,7 @@ async def take_in(
                 _cancel(intake, request, leads.get((request.tenant_id, request.request_id)), at)
             case RefundRequested() as request:
                 lead = leads.get((request.tenant_id, request.request_id))
-                if _refund(intake, request, lead, at):
+                if _refund(intake, request, lead, current["lead"], at):
                     beginning.append((item, current["refund"]))
     if beginning:
         await _begin(group, intake, beginning, at, new_id)
@@ -76,14 +78,19 @@ def _cancel(intake: Intake, request: CancelRequested, lead: Stored | None, at: d
         intake.events.append(refusal(request, DELIVERED, at))
 
 
-def _refund(intake: Intake, request: RefundRequested, lead: Stored | None, at: datetime) -> bool:
-    """Whether a refund saga is to begin. Before usage is recorded, asking for a refund is a cancel."""
+def _refund(
+    intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime
+) -> bool:
+    """Whether a refund saga is to begin. Before usage is recorded, asking for a refund is a cancel; while it
+    may just be happening nobody can say which of the two it is, so the asker is told to come back."""
     if lead is None:
         intake.events.append(refusal(request, "there is no such request", at))
     elif lead.state.pivoted:
         return True
     elif lead.state.status == "rolled_back":
         intake.events.append(refusal(request, "the request failed and nothing was charged for it", at))
+    elif at_pivot(saga, lead.state):
+        intake.events.append(refusal(request, BEING_DELIVERED, at))
     elif can_cancel(lead.state):
         reason = f"refund asked before delivery: {request.reason}"
         intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=reason)))

@@ -115,10 +115,34 @@ class Loop:
     async def _bury(self, item: Item) -> Report:
         """What fails alone, again and again, is kept for a human. Timers and orders come again."""
         letter = _letter(item, self.around)
-        if letter is not None:
+        if letter is not None and not await self._keep(letter) and not await self._keep(_bare(letter)):
+            log.error("not_buried", queue=letter.queue, message_id=letter.message_id)
+        return Report()
+
+    async def _keep(self, letter: Letter) -> bool:
+        """Whether the database could hold it. A letter that it cannot hold must not end the loop, or it would
+        end it again after every restart."""
+        try:
             async with self.around.store.group() as group:
                 await group.bury([letter])
-        return Report()
+        except AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this letter
+            log.warning("burial_failed", queue=letter.queue, **logs.fault(error))
+            return False
+        return True
+
+
+def _bare(letter: Letter) -> Letter:
+    """The bytes and where they died, without what was read from them."""
+    return Letter(
+        dead_letter_id=letter.dead_letter_id,
+        queue=letter.queue,
+        message_id=letter.message_id,
+        error=letter.error,
+        reason=letter.reason,
+        message=letter.message,
+    )
 
 
 def _letter(item: Item, around: Surroundings) -> Letter | None:

@@ -80,10 +80,18 @@ def status_again(saga: Saga, stored: Stored, at: datetime) -> list[EventOut]:
         entry = Ended(at=at, outcome="completed")
     elif stored.state.status == "rolled_back":
         entry = Ended(at=at, outcome="rolled_back", reason=stored.state.reason)
+    elif stored.state.status == "parked" and stored.state.step is not None:
+        entry = Parked(
+            at=at,
+            step=stored.state.step,
+            direction=stored.state.direction,
+            attempt=stored.state.attempt,
+            reason=stored.state.reason,
+        )
     else:
         entry = Accepted(at=at, request={}, deadline_at=at)
-    # A saga's Accepted is always its first entry, and its Ended always its last.
-    seq = stored.entries if isinstance(entry, Ended) else 1
+    # A saga's Accepted is always its first entry, its Ended always its last, its Parked nearly always.
+    seq = 1 if isinstance(entry, Accepted) else stored.entries
     body = _event(saga, stored, seq, entry, stored.state)
     return [] if body is None else [_out(body)]
 

@@ -27,7 +27,7 @@ def body_of(request: LeadRequested, **changes: Any) -> bytes:
     return json.dumps({**request.model_dump(), **changes}).encode()
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "N of 0": ({"leads": 0}, "leads: Input should be greater than or equal to 1"),
     "negative N": ({"leads": -5}, "leads: Input should be greater than or equal to 1"),
     "N over 500": ({"leads": 501}, "leads: Input should be less than or equal to 500"),

@@ -1,4 +1,4 @@
-"""The container image is made from what the root lock pins, runs without root and holds only what it needs."""
+"""The container image is made from what the root lock pins, runs without root and holds what it needs."""
 
 import re
 from pathlib import Path

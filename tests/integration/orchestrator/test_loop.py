@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,10 +15,10 @@ from contracts.process.publishing import Outgoing, Unconfirmed, Unroutable
 from orchestrator.bus import publish as publishing
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.run import loop as looping
-from orchestrator.run.items import Asked, Item, Outbox, Woken
+from orchestrator.run.items import Asked, Died, Item, Outbox, Woken
 from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
-from orchestrator.store.port import Group, Incoming, Store
+from orchestrator.store.port import Group, Incoming, Letter, Store
 from tests.kit.engine import Engine, commands, lead
 from tests.kit.sandbox import until
 
@@ -46,7 +47,7 @@ class Failing:
     @asynccontextmanager
     async def group(self) -> AsyncIterator[Group]:
         async with self.store.group() as group:
-            yield _FailingGroup(group, self)  # type: ignore[misc]  # it hands on what it does not change
+            yield _FailingGroup(group, self)
 
 
 class _FailingGroup:
@@ -91,6 +92,27 @@ async def test_what_fails_alone_is_buried_while_its_neighbours_are_handled(engin
 
     assert ["r-1", "r-3"] == [command.request_id for command in told.commands]
     assert [("requests", "acme:lead_requested:r-2", "open")] == await engine.world.letters()
+
+
+async def test_what_cannot_even_be_buried_whole_is_buried_bare_and_ends_no_loop(engine: Engine) -> None:
+    command = (await engine.begin(lead(1))).model_copy(update={"attempt": 10**12})
+    letter = Letter(
+        dead_letter_id=uuid4(),
+        queue="reserve_quota",
+        message_id="m-1",
+        error="Poison",
+        reason="it kills its process",
+        message=b"{}",
+        tenant_id=command.tenant_id,
+        saga_id=command.saga_id,
+        attempt=command.attempt,
+    )
+    told = Told()
+    async with running(engine.loop(told)) as loop:
+        await handle(loop, Died(letter, command), Asked(lead(2)))
+
+    assert ["r-2"] == [command.request_id for command in told.commands]
+    assert [("reserve_quota", "m-1")] == [each[:2] for each in await engine.world.letters()]
 
 
 async def test_everything_waits_in_one_group_with_what_came_meanwhile(engine: Engine) -> None:

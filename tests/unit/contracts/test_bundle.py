@@ -189,4 +189,4 @@ def test_requests_are_told_apart_by_their_type() -> None:
 
 def test_a_refund_is_told_apart_by_its_refund_id() -> None:
     refund = RefundRequested(tenant_id="acme", refund_id="f-1", request_id="r-1", reason="wrong leads")
-    assert ("f-1", None) == (refund.dedupe_id, refund.leads)
+    assert ("f-1", None) == (refund.refund_id, refund.leads)
