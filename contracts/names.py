@@ -50,3 +50,8 @@ def request_key(tenant_id: str, request_type: str) -> str:
 
 def event_key(tenant_id: str, event: str) -> str:
     return f"{tenant_id}.{event}"
+
+
+def heard_queue(step: str) -> str:
+    """The queue of a step that listens to events."""
+    return f"{step}.heard"

@@ -43,6 +43,7 @@ class CancelRequested(Model):
     tenant_id: TenantId
     request_id: RequestId
     reason: Text
+    requested_by: str = Field(default="upstream", max_length=200, pattern=NO_NUL)
 
 
 class RefundRequested(Model):

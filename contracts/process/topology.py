@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, AbstractQueue
 
-from contracts.names import REPLIES, REQUESTS, Names
+from contracts.names import REPLIES, REQUESTS, Names, heard_queue
 
 DELIVERY_LIMIT = 1000
 """Only catches what kills its consumer before it can be decoded. The runtime deals with poison long before;
@@ -36,20 +36,24 @@ async def declare_engine(channel: AbstractChannel, names: Names) -> None:
     await requests.bind(names.requests_exchange, routing_key="#")
 
 
-async def declare_heard(channel: AbstractChannel, names: Names, name: str, events: Iterable[str]) -> None:
-    """A queue for a step that listens to events of all tenants."""
-    queue = await _declare_work_queue(channel, names, name)
+async def declare_heard(channel: AbstractChannel, names: Names, step: str, events: Iterable[str]) -> None:
+    """A queue for a step that listens to events of all tenants. What dies in it lies with the step's own dead
+    letters, which are drained."""
+    queue = await _declare_work_queue(channel, names, heard_queue(step), dead=step)
     for event in events:
         await queue.bind(names.events_exchange, routing_key=f"*.{event}")
 
 
-async def _declare_work_queue(channel: AbstractChannel, names: Names, name: str) -> AbstractQueue:
+async def _declare_work_queue(
+    channel: AbstractChannel, names: Names, name: str, dead: str | None = None
+) -> AbstractQueue:
     """A quorum queue with its dead-letter queue. The dead-letter queue comes first: at-least-once
     dead-lettering keeps messages in the source while the target does not exist."""
-    dead = await channel.declare_queue(
-        names.dead_queue(name), durable=True, arguments={"x-queue-type": "quorum"}
+    grave = dead or name
+    letters = await channel.declare_queue(
+        names.dead_queue(grave), durable=True, arguments={"x-queue-type": "quorum"}
     )
-    await dead.bind(names.dead_exchange, routing_key=name)
+    await letters.bind(names.dead_exchange, routing_key=grave)
     return await channel.declare_queue(
         names.queue(name),
         durable=True,
@@ -57,7 +61,7 @@ async def _declare_work_queue(channel: AbstractChannel, names: Names, name: str)
             "x-queue-type": "quorum",
             "x-delivery-limit": DELIVERY_LIMIT,
             "x-dead-letter-exchange": names.dead_exchange,
-            "x-dead-letter-routing-key": name,
+            "x-dead-letter-routing-key": grave,
             "x-dead-letter-strategy": "at-least-once",
             "x-overflow": "reject-publish",
         },

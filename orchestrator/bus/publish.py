@@ -62,7 +62,7 @@ def bundles(commands: Sequence[Command], most: int) -> Iterator[list[Command]]:
     bundle: list[Command] = []
     size = 0
     for command in commands:
-        weight = len(command.model_dump_json())
+        weight = len(command.model_dump_json().encode())
         if bundle and (len(bundle) >= most or size + weight > MOST_BYTES):
             yield bundle
             bundle, size = [], 0

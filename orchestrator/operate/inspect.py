@@ -2,98 +2,24 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from contracts.process.postgres import Database, set_tenant
 from orchestrator.operate.find import Standing, find
+from orchestrator.operate.lines import (
+    BuriedLine,
+    Effect,
+    LedgerLine,
+    ModelCallLine,
+    ModelUse,
+    NoticeLine,
+    OrderLine,
+)
 from orchestrator.operate.plain import rows
 from orchestrator.operate.timeline import Moment, timeline
 from orchestrator.sagas import sagas
 from orchestrator.store.codec import read_entry
 from orchestrator.store.queries import sql
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """What a step keeps of its work. `outside`: ids in outside worlds; `owed`: an answer is still to come."""
-
-    step: str
-    direction: str
-    state: str
-    attempt: int
-    answered: int
-    answer: dict[str, Any] | None
-    owed: bool
-    outside: dict[str, Any]
-    updated_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerLine:
-    """One ledger row and the send to Stripe that carries it; without `intent` none was planned yet."""
-
-    ledger_id: UUID
-    saga_id: UUID
-    kind: str
-    leads: int
-    unit_price: Decimal
-    currency: str
-    period_start: datetime
-    occurred_at: datetime
-    actor: str
-    reason: str
-    intent_id: UUID | None
-    identifier: str | None
-    intent: str | None
-    intent_value: int | None
-    intent_error: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeLine:
-    event: str
-    title: str
-    state: str
-    attempts: int
-    error: str | None
-    created_at: datetime
-    settled_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelUse:
-    """All calls to the model for a saga; `cost_usd` leaves out the `unpriced` ones."""
-
-    calls: int
-    answered: int
-    input_tokens: int
-    output_tokens: int
-    cost_usd: Decimal
-    unpriced: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuriedLine:
-    dead_letter_id: UUID
-    queue: str
-    attempt: int | None
-    error: str
-    reason: str
-    status: str
-    last_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderLine:
-    kind: str
-    verdict: str | None
-    actor: str
-    reason: str
-    created_at: datetime
-    result: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +33,7 @@ class Shown:
     ledger: list[LedgerLine]
     notices: list[NoticeLine]
     model: ModelUse
+    model_calls: list[ModelCallLine]
     dead_letters: list[BuriedLine]
     orders: list[OrderLine]
 
@@ -141,6 +68,12 @@ SELECT count(*)::int AS calls, count(*) FILTER (WHERE outcome = 'answered')::int
     coalesce(sum(output_tokens), 0)::int AS output_tokens,
     coalesce(sum(cost_usd), 0) AS cost_usd, count(*) FILTER (WHERE unpriced)::int AS unpriced
 FROM model_calls WHERE tenant_id = $1 AND saga_id = $2
+"""
+
+_MODEL_CALLS = """
+SELECT call_id, part, attempt, outcome, error, model, input_tokens, output_tokens, cost_usd, seconds,
+    provider_id, leads, started_at
+FROM model_calls WHERE tenant_id = $1 AND saga_id = $2 ORDER BY started_at, part, call_id
 """
 
 _DEAD_LETTERS = """
@@ -181,6 +114,7 @@ async def _gather(connection: Any, standing: Standing) -> Shown:
         ledger=rows(LedgerLine, await connection.fetch(_LEDGER, *key)),
         notices=rows(NoticeLine, await connection.fetch(_NOTICES, *key)),
         model=model,
+        model_calls=rows(ModelCallLine, await connection.fetch(_MODEL_CALLS, *key)),
         dead_letters=rows(BuriedLine, await connection.fetch(_DEAD_LETTERS, *key)),
         orders=rows(OrderLine, await connection.fetch(_ORDERS, *key)),
     )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from contracts.process.postgres import Database, set_tenant
+from contracts.process.postgres import Database
 from orchestrator.operate import audit
 from orchestrator.operate.errors import BadUsage, NotFound, Refused
 from orchestrator.operate.plain import rows
@@ -55,7 +55,7 @@ async def add_tenant(
     """The webhook is a secret: it is stored, and never told again. Raises Refused when there is such a
     tenant, NotFound without its plan, and BadUsage for what the database does not take."""
     if discord_webhook is not None:
-        _check_webhook(discord_webhook)
+        check_webhook(discord_webhook)
     async with database.transaction(tenant.tenant_id) as connection:
         added = await _add(connection, tenant)
         if discord_webhook is not None:
@@ -92,7 +92,8 @@ async def _add(connection: Any, tenant: NewTenant) -> Tenant:
     return rows(Tenant, added)[0]
 
 
-def _check_webhook(url: str) -> None:
+def check_webhook(url: str) -> None:
+    """Raises BadUsage, which does not quote it."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and url.isprintable()
@@ -114,11 +115,8 @@ async def set_status(
     without a reason."""
     if not reason.strip():
         raise Refused("this needs a reason")
-    async with database.transaction() as connection:
-        await set_tenant(connection, tenant_id)
-        found = rows(Tenant, await connection.fetch(_LOCK, tenant_id))
-        if not found:
-            raise NotFound(f"there is no tenant {tenant_id}")
+    async with database.transaction(tenant_id) as connection:
+        before = await locked(connection, tenant_id)
         await connection.execute("UPDATE tenants SET status = $2 WHERE tenant_id = $1", tenant_id, status)
         await audit.record(
             connection,
@@ -126,7 +124,15 @@ async def set_status(
             action="suspend tenant" if status == "suspended" else "resume tenant",
             tenant_id=tenant_id,
             reason=reason.strip(),
-            before={"status": found[0].status},
+            before={"status": before.status},
             after={"status": status},
         )
-        return rows(Tenant, await connection.fetch(_LOCK, tenant_id))[0]
+        return await locked(connection, tenant_id)
+
+
+async def locked(connection: Any, tenant_id: str) -> Tenant:
+    """As it stands; nobody else changes it before this transaction ends. Raises NotFound."""
+    found = rows(Tenant, await connection.fetch(_LOCK, tenant_id))
+    if not found:
+        raise NotFound(f"there is no tenant {tenant_id}")
+    return found[0]

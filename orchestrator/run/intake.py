@@ -73,14 +73,12 @@ def _cancel(intake: Intake, request: CancelRequested, lead: Stored | None, at: d
     if lead is None:
         intake.events.append(refusal(request, "there is no such request", at))
     elif can_cancel(lead.state):
-        intake.news.append((lead.key, Cancel(at=at, by="upstream", reason=request.reason)))
+        intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=request.reason)))
     elif not lead.state.stop and lead.state.status not in {"unwinding", "rolled_back"}:
         intake.events.append(refusal(request, DELIVERED, at))
 
 
-def _refund(
-    intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime
-) -> bool:
+def _refund(intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime) -> bool:
     """Whether a refund saga is to begin. Before usage is recorded, asking for a refund is a cancel; while it
     may just be happening nobody can say which of the two it is, so the asker is told to come back."""
     if lead is None:

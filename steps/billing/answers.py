@@ -33,8 +33,11 @@ ORDER BY e.saga_id, e.step LIMIT $3 FOR NO KEY UPDATE OF e
 
 _ANSWER = """
 UPDATE effects e SET answered = e.attempt, answer = a.answer::jsonb, updated_at = now(),
-    state = CASE WHEN a.done THEN 'done' ELSE e.state END
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bool[]) AS a (saga_id, step, answer, done)
+    state = CASE WHEN a.done THEN 'done' ELSE e.state END,
+    outside = CASE WHEN a.done THEN e.outside || jsonb_build_object(
+        'stripe_identifier', a.identifier, 'intent_id', a.intent_id::text) ELSE e.outside END
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::uuid[])
+    AS a (saga_id, step, answer, done, identifier, intent_id)
 WHERE e.tenant_id = $1 AND e.saga_id = a.saga_id AND e.step = a.step AND e.direction = 'do'
 """
 
@@ -79,6 +82,8 @@ async def _save(connection: Connection, tenant_id: str, rows: list[Any]) -> None
         [row["step"] for row in rows],
         [outcome.model_dump_json() for outcome in outcomes],
         [isinstance(outcome, Done) for outcome in outcomes],
+        [row["identifier"] for row in rows],
+        [row["intent_id"] for row in rows],
     )
 
 

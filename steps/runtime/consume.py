@@ -12,7 +12,7 @@ import structlog
 from contracts.bundle import Bundle, encode
 from contracts.events import Event
 from contracts.messages import Command, Reply
-from contracts.names import REPLIES, Names, event_key
+from contracts.names import REPLIES, Names, event_key, heard_queue
 from contracts.process import logs
 from contracts.process.consuming import Delivery, subscribe
 from contracts.process.postgres import AGAIN, AWAY, Database
@@ -63,7 +63,7 @@ class Consumer:
         if self.step.hears:
             subscribe(
                 broker,
-                self.names.queue(heard_queue(self.step)),
+                self.names.queue(heard_queue(self.step.name)),
                 Event,
                 Bundle[Event],
                 self._hear,
@@ -73,7 +73,7 @@ class Consumer:
 
     async def _hear(self, delivery: Delivery) -> None:
         await _patiently(lambda: hear(self.database, self.step, delivery.sound))
-        await self.bury(heard_queue(self.step), delivery, ())
+        await self.bury(self.step.name, delivery, ())
         self.taken.set()
 
     async def answer(self, replies: Sequence[Reply]) -> None:
@@ -201,10 +201,6 @@ async def _single(
             log.warning("database_away", **logs.fault(error))
             await asyncio.sleep(PAUSE)
             redelivered = True
-
-
-def heard_queue(step: Step) -> str:
-    return f"{step.name}.heard"
 
 
 def _named(command: Command) -> str:

@@ -20,7 +20,7 @@ from contracts.process.publishing import Unconfirmed, Unroutable, publishing
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
 from steps.runtime import observe
-from steps.runtime.consume import Consumer, heard_queue
+from steps.runtime.consume import Consumer
 from steps.runtime.settings import StepSettings
 from steps.runtime.step import Job, Step
 
@@ -101,7 +101,7 @@ async def declare(connection: aio_pika.abc.AbstractConnection, names: Names, ste
         for step in steps:
             await declare_steps(channel, names, step.work())
             if step.hears:
-                await declare_heard(channel, names, heard_queue(step), step.hears)
+                await declare_heard(channel, names, step.name, step.hears)
 
 
 @asynccontextmanager

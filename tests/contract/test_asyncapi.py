@@ -8,11 +8,10 @@ from typing import Any, get_args
 import pytest
 
 from contracts.events import Event
-from contracts.names import REPLIES, REQUESTS
+from contracts.names import REPLIES, REQUESTS, heard_queue
 from deploy.asyncapi import FILE, WRITE, Json, document, text
 from orchestrator.sagas import REGISTERED
 from steps import catalogue
-from steps.runtime.consume import heard_queue
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_the_document_is_the_same_every_time(made: Json) -> None:
 def test_every_queue_of_the_sagas_and_steps_is_received_from(made: Json) -> None:
     steps = [catalogue.find(name) for name in catalogue.names()]
     work = {queue for saga in REGISTERED for queue in saga.queues()}
-    heard = {heard_queue(step) for step in steps if step.hears}
+    heard = {heard_queue(step.name) for step in steps if step.hears}
     asked = {queue for step in steps for queue in step.work()}
     received = {name for name, each in made["operations"].items() if each["action"] == "receive"}
     expected = {REQUESTS, REPLIES, *work, *heard, *asked}

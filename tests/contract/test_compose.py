@@ -57,7 +57,7 @@ def test_every_service_that_stays_is_watched_and_started_again(services: dict[st
     assert ("unless-stopped" if stays else "no") == service["restart"]
 
 
-@pytest.mark.parametrize("name", sorted(OURS - {"migrate", "sandbox"}))
+@pytest.mark.parametrize("name", sorted(OURS - ONE_SHOT - {"sandbox"}))
 def test_processes_wait_for_the_schema_and_the_broker(services: dict[str, Any], name: str) -> None:
     needed = services[name]["depends_on"]
     assert "service_completed_successfully" == needed["migrate"]["condition"]

@@ -6,15 +6,14 @@ from contextlib import asynccontextmanager
 
 import aio_pika
 
-from contracts.names import REPLIES, REQUESTS, Names
+from contracts.names import REPLIES, REQUESTS, Names, heard_queue
 from orchestrator.sagas import REGISTERED
 from steps import catalogue
-from steps.runtime.consume import heard_queue
 
 
 def queue_names() -> list[str]:
     queues = [queue for saga in REGISTERED for queue in saga.queues()]
-    heard = [heard_queue(step) for step in map(catalogue.find, catalogue.names()) if step.hears]
+    heard = [heard_queue(step.name) for step in map(catalogue.find, catalogue.names()) if step.hears]
     return [REQUESTS, REPLIES, *dict.fromkeys(queues), *heard]
 
 

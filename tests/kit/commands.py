@@ -16,10 +16,10 @@ PROBE_UNDO = "release_quota"
 """The probe borrows the queues of a real step, so that test prefixes know them."""
 
 _LEAD = """
-INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name, contact_title,
-                   email, country, reason, score)
-SELECT current_tenant(), gen_random_uuid(), $1, 1, gen_random_uuid()::text, 'Moss', 'https://moss.example', 'Ada',
-       'CEO', 'ada@moss.example', 'DE', 'It fits.', least(n, 100)
+INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name,
+                   contact_title, email, country, reason, score)
+SELECT current_tenant(), gen_random_uuid(), $1, 1, gen_random_uuid()::text, 'Moss', 'https://moss.example',
+       'Ada', 'CEO', 'ada@moss.example', 'DE', 'It fits.', least(n, 100)
 FROM generate_series(1, $2) AS n
 """
 
@@ -130,7 +130,7 @@ class BatchProbe:
 
 @dataclass
 class SingleProbe:
-    """A step that calls an outside world: it says when it is there, waits at `gate`, and checkpoints a draft."""
+    """A step that calls an outside world: it says when, waits at `gate`, and checkpoints a draft."""
 
     outcome: Outcome | Exception = field(default_factory=Done)
     gate: asyncio.Event | None = None

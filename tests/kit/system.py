@@ -36,8 +36,6 @@ REPOSITORY = Path(__file__).parents[2]
 UNKNOWN_CUSTOMER = "cus_0123456789ABCDEF"
 WEBHOOK_TOKEN = "only-for-the-sandbox"
 
-ENDED = "SELECT count(*) FILTER (WHERE status NOT IN ('completed', 'rolled_back', 'parked')) FROM sagas"
-
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
@@ -124,14 +122,6 @@ class RunningSystem:
             return await self.told_stripe(tenant) == await self.ledger(tenant)
 
         await until(settled, PATIENCE)
-
-    async def until_all_ended(self) -> None:
-        """Returns when every saga of the database has ended or is parked."""
-
-        async def ended() -> bool:
-            return bool(await self.sql.fetchval(ENDED) == 0)
-
-        await until(ended, PATIENCE)
 
     async def until_sql(self, condition: str, *arguments: Any) -> None:
         """Returns when a query says true."""

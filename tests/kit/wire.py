@@ -87,9 +87,7 @@ class CuttingPublisher(Publisher):
         if self.cuts == 0 and any(message.routing_key == REPLIES for message in messages):
             self.cuts += 1
             await self.lose()
-            try: await asyncio.Event().wait()
-            except BaseException as e: print("CANCELLED", repr(e)); raise
-            # until the loss of the channel cancels the handler
+            await asyncio.Event().wait()  # until the loss of the channel cancels the handler
 
 
 @dataclass
@@ -140,11 +138,12 @@ class Wire:
         declared = await self.channel.declare_queue(self.names.queue(queue), passive=True)
         return declared.declaration_result.message_count or 0
 
-    async def lose_channel(self) -> None:
-        """The broker closes the consumer's channel: it was told to take an ack for what it never delivered."""
-        subscriber: Any = self.brokers[-1].subscribers[0]
-        underlay = await subscriber._queue_obj.channel.get_underlay_channel()
-        await underlay.basic_ack(delivery_tag=999_999)
+    async def lose_channels(self) -> None:
+        """The broker closes what the consumers use: it was sent an ack for what it never delivered."""
+        subscribers: list[Any] = list(self.brokers[-1].subscribers)
+        for subscriber in subscribers:
+            underlay = await subscriber._queue_obj.channel.get_underlay_channel()
+            await underlay.basic_ack(delivery_tag=999_999)
 
 
 @asynccontextmanager

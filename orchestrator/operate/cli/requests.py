@@ -51,11 +51,11 @@ def cancel(
     request: RequestName, tenant: TenantOption, reason: Reason, wait: WaitFor = None, as_json: Json = False
 ) -> None:
     """Stop a request that is under way; nothing is charged for it."""
-    _send(
-        _valid(lambda: CancelRequested(tenant_id=tenant, request_id=request, reason=reason), as_json),
-        wait,
-        as_json,
-    )
+
+    def build() -> CancelRequested:
+        return CancelRequested(tenant_id=tenant, request_id=request, reason=reason, requested_by=actor())
+
+    _send(_valid(build, as_json), wait, as_json)
 
 
 def refund(  # noqa: PLR0913 - the options of one command

@@ -59,7 +59,10 @@ def show(
     tenant: AnyTenant = None,
     as_json: Json = False,
 ) -> None:
-    """Everything about one saga: its timeline, effects, ledger, notices, dead letters and orders."""
+    """Everything about one saga: its timeline, effects, ledger, model calls, notices, dead letters, orders.
+
+    On a narrow terminal ids are shortened in the middle; --json has them whole.
+    """
     perform(on_database(lambda db: inspect.show(db, named, tenant)), render.shown, as_json=as_json)
 
 

@@ -1,14 +1,13 @@
-"""Commands about tenants and plans."""
+"""Commands about tenants."""
 
 import os
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from contracts.process.postgres import Database
-from orchestrator.operate import plans as selling
+from orchestrator.operate import tenant_changes
 from orchestrator.operate import tenants as buyers
 from orchestrator.operate.cli.options import Json, Reason
 from orchestrator.operate.cli.perform import fail, on_database, perform
@@ -19,7 +18,6 @@ from orchestrator.operate.session import actor
 WEBHOOK = "LEADSAGA_DISCORD_WEBHOOK"
 
 tenants = typer.Typer(help="Who buys.", no_args_is_help=True)
-plans = typer.Typer(help="What is sold.", no_args_is_help=True)
 
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="Lower-case letters, digits and dashes.")]
 
@@ -65,6 +63,58 @@ def _webhook(path: Path | None, as_json: bool) -> str | None:
         fail(Exit.USAGE, [f"--discord-webhook-file: {type(error).__name__}"], as_json=as_json)
 
 
+@tenants.command("set")
+def set_tenant(  # noqa: PLR0913 - the options of one command
+    *,
+    tenant: TenantId,
+    reason: Reason,
+    name: Annotated[str | None, typer.Option("--name")] = None,
+    plan: Annotated[str | None, typer.Option("--plan", help="The id of a plan.")] = None,
+    stripe_customer: Annotated[str | None, typer.Option("--stripe-customer", help="cus_...")] = None,
+    webhook_file: Annotated[
+        Path | None, typer.Option("--discord-webhook-file", help="Holds the URL. Never shown.")
+    ] = None,
+    webhook_set: Annotated[
+        bool, typer.Option("--discord-webhook", help=f"The URL is in {WEBHOOK}. Never shown.")
+    ] = False,
+    in_flight: Annotated[
+        int | None, typer.Option("--in-flight", min=1, help="Sagas under way at most.")
+    ] = None,
+    model_calls: Annotated[
+        int | None, typer.Option("--model-calls", min=1, help="Side by side at most.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change a tenant; what is not given stays. A new webhook is enabled, whatever became of the old one."""
+    change = tenant_changes.TenantChange(
+        name=name,
+        plan_id=plan,
+        stripe_customer=stripe_customer,
+        sagas_in_flight=in_flight,
+        model_calls=model_calls,
+    )
+    webhook = _new_webhook(webhook_file, webhook_set, as_json)
+
+    async def work(database: Database) -> buyers.Tenant:
+        return await tenant_changes.change_tenant(
+            database, tenant, change, actor=actor(), reason=reason, discord_webhook=webhook
+        )
+
+    perform(on_database(work), lambda it: tables.tenants([it]), as_json=as_json)
+
+
+def _new_webhook(path: Path | None, from_environment: bool, as_json: bool) -> str | None:
+    """Only on demand: the variable may be set for other commands."""
+    if path is not None and from_environment:
+        fail(Exit.USAGE, ["--discord-webhook-file or --discord-webhook, not both"], as_json=as_json)
+    if path is None and not from_environment:
+        return None
+    found = _webhook(path, as_json)
+    if not found:
+        fail(Exit.USAGE, [f"{'the file' if path else WEBHOOK} holds no Discord webhook"], as_json=as_json)
+    return found
+
+
 @tenants.command("list")
 def list_tenants(as_json: Json = False) -> None:
     """All tenants."""
@@ -88,40 +138,3 @@ def _set(tenant: str, status: Literal["active", "suspended"], reason: str, as_js
         return await buyers.set_status(database, tenant, status, actor=actor(), reason=reason)
 
     perform(on_database(work), lambda it: tables.tenants([it]), as_json=as_json)
-
-
-@plans.command("add")
-def add_plan(  # noqa: PLR0913 - the options of one command
-    *,
-    plan: Annotated[str, typer.Argument(metavar="ID")],
-    price: Annotated[str, typer.Option("--price", help="Of one lead, such as 0.40.")],
-    currency: Annotated[str, typer.Option("--currency", help="Three lower-case letters.")],
-    quota: Annotated[int, typer.Option("--quota", min=0, help="Leads per billing period.")],
-    overage: Annotated[bool, typer.Option("--overage", help="More than the quota may be used.")] = False,
-    event_name: Annotated[str, typer.Option("--event-name", help="Of the Stripe meter.")] = "leads_delivered",
-    as_json: Json = False,
-) -> None:
-    """Add a plan."""
-    try:
-        amount = Decimal(price)
-    except InvalidOperation:
-        fail(Exit.USAGE, ["--price is not a decimal number"], as_json=as_json)
-    new = selling.Plan(
-        plan_id=plan,
-        price_per_lead=amount,
-        currency=currency,
-        monthly_quota=quota,
-        overage=overage,
-        event_name=event_name,
-    )
-
-    async def work(database: Database) -> selling.Plan:
-        return await selling.add_plan(database, new, actor=actor())
-
-    perform(on_database(work), lambda it: tables.plans([it]), as_json=as_json)
-
-
-@plans.command("list")
-def list_plans(as_json: Json = False) -> None:
-    """All plans."""
-    perform(on_database(selling.plans), tables.plans, as_json=as_json)

@@ -10,8 +10,7 @@ from orchestrator.operate.migrate import Migrated
 from orchestrator.operate.orders import Ordered
 from orchestrator.operate.plain import dumps
 from orchestrator.operate.plans import Plan
-from orchestrator.operate.render.sagas import status
-from orchestrator.operate.render.text import add, moment, plain, table
+from orchestrator.operate.render.text import add, moment, plain, status, table
 from orchestrator.operate.tenants import Tenant
 from orchestrator.operate.upstream import Heard
 from orchestrator.operate.usage import Usage

@@ -1,4 +1,4 @@
-"""In a bundle a failure is the failure of one command: its neighbours are answered as if it were not there."""
+"""In a bundle a failure is that of one command: its neighbours are answered as if it were not there."""
 
 import asyncio
 

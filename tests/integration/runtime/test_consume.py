@@ -5,14 +5,17 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
 from contracts.bundle import decode, encode
 from contracts.messages import Command
 from contracts.names import REPLIES
 from contracts.process.consuming import consuming
+from contracts.process.postgres import Database
 from steps.runtime import observe
 from steps.runtime.batch import NO_SAGA
+from steps.runtime.single import POISON
 from steps.runtime.step import Single, Step
 from tests.kit.commands import PROBE, PROBE_UNDO, BatchProbe, SingleProbe, command, stranger, undo
 from tests.kit.tenants_at_work import TenantsAtWork
@@ -116,12 +119,12 @@ async def test_a_command_for_a_foreign_saga_is_a_dead_letter_with_its_reason(wir
     assert {foreign.tenant_id, "acme"} == {decode(letter.body, Command)[0].tenant_id for letter in letters}
 
 
-@pytest.mark.parametrize("lost", ["channel"]*6)
+@pytest.mark.parametrize("lost", ["channel", "connection"])
 async def test_what_is_lost_between_reply_and_ack_repeats_the_answer_and_does_nothing_twice(
     wire, world, probe, lost
 ):
     [sent] = await commands_of(world, "acme")
-    cutting = CuttingPublisher(wire.publisher, wire.lose_channel if lost == "channel" else wire.proxy.cut)
+    cutting = CuttingPublisher(wire.publisher, wire.lose_channels if lost == "channel" else wire.proxy.cut)
     async with wire.consumer(probe.step(), cutting):
         await wire.send(encode([sent]))
         first, second = await wire.replies(), await wire.replies()
@@ -203,3 +206,45 @@ async def test_a_vendor_step_answers_each_of_its_commands_while_a_slow_one_runs(
         [second] = await wire.replies()
 
     assert [quick.saga_id, slow.saga_id] == [first.saga_id, second.saga_id]
+
+
+async def test_a_command_that_always_ends_its_consumer_is_dead_lettered_and_its_bundle_goes_on(
+    wire, world, probe
+):
+    before, culprit, after = sent = await commands_of(world, "acme", "acme", "globex")
+
+    async def end(_: object) -> None:
+        await wire.lose_channels()
+        await asyncio.Event().wait()  # until the loss of the channel cancels the handler
+
+    probe.script[culprit.saga_id] = end
+    async with wire.consumer(probe.step()):
+        await wire.send(encode(sent))
+        letter, replies = await wire.letter(), await wire.replies()
+
+    assert ("Poison", POISON) == (letter.headers["error"], letter.headers["reason"])
+    assert [culprit] == decode(letter.body, Command)
+    assert {before.saga_id, after.saga_id} == {reply.saga_id for reply in replies}
+    assert 2 == await world.admin.fetchval("SELECT count(*) FROM leads")
+
+
+@pytest.mark.parametrize("kind", ["batch", "single"])
+async def test_a_database_that_is_unlucky_or_away_delays_a_command_and_loses_nothing(
+    wire, world, probe, kind, monkeypatch
+):
+    [sent] = await commands_of(world, "acme")
+    troubles = [asyncpg.DeadlockDetectedError(), ConnectionResetError(), asyncpg.DiskFullError()]
+    sound = Database.transaction
+
+    def unlucky(self: Database, tenant_id: str | None = None) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return sound(self, tenant_id)
+
+    step = probe.step() if kind == "batch" else Step(name=PROBE, do=SingleProbe().do())
+    monkeypatch.setattr(Database, "transaction", unlucky)
+    async with wire.consumer(step):
+        await wire.send(encode([sent]))
+        [reply] = await wire.replies()
+
+    assert ("done", []) == (reply.outcome.kind, troubles)

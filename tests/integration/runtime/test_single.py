@@ -1,4 +1,4 @@
-"""An attempt that calls an outside world: each of its writes is fenced, and each of its answers stays true."""
+"""An attempt that calls an outside world: its writes are fenced, and its answers stay true."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""A bundle that kills its process again and again is worked through one by one until the culprit stands out."""
+"""A bundle that kills its process again and again is worked through until the culprit stands out."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""In whatever order sagas reserve, deliver, give up and are refunded: the quota says what holds and ledger say."""
+"""In whatever order sagas reserve, deliver, give up and are refunded, quota, holds and ledger agree."""
 
 import random
 from collections.abc import AsyncIterator
@@ -35,7 +35,9 @@ async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
         yield world
 
 
-async def any_move(world: TenantsAtWork, chance: random.Random, sagas: list[Command]) -> tuple[Step, list[Command]]:
+async def any_move(
+    world: TenantsAtWork, chance: random.Random, sagas: list[Command]
+) -> tuple[Step, list[Command]]:
     """A step and a bundle for it, of any sagas, in any state, some of them twice."""
     some = chance.choices(sagas, k=chance.randint(1, 4))
     match chance.choice(["reserve", "release", "record", "refund"]):
@@ -53,7 +55,10 @@ async def any_move(world: TenantsAtWork, chance: random.Random, sagas: list[Comm
         case _:
             return refund_usage.STEP, [
                 refund_command(
-                    each.tenant_id, await world.saga(each.tenant_id, "refund"), each, leads=chance.randint(1, 3)
+                    each.tenant_id,
+                    await world.saga(each.tenant_id, "refund"),
+                    each,
+                    leads=chance.randint(1, 3),
                 )
                 for each in some
             ]

@@ -1,86 +1,17 @@
-"""Quota, usage and refunds on a real Postgres: what is promised, delivered, counted and given back adds up."""
+"""Quota and usage on a real Postgres: what is promised, delivered and counted adds up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
 from contracts.events import LEADS_PER_EVENT, LeadsReady
-from contracts.facts import QuotaReserved, UsageRecorded, UsageRefunded
-from contracts.messages import Command
-from contracts.outcomes import Done, Outcome, Rejected
-from steps import record_usage, refund_usage, reserve_quota
-from steps.runtime.batch import Answers, run_batch
-from steps.runtime.step import Batch, Work
-from tests.kit.commands import add_drafts, attempt, lead_command, refund_command, undo
-from tests.kit.tenants_at_work import TenantsAtWork, tenants_at_work
-
-QUOTA = 100
-
-
-@dataclass
-class Ledger:
-    """Sagas of one tenant as the three steps see them, one after the other."""
-
-    world: TenantsAtWork
-
-    async def wants(self, leads: int, tenant_id: str = "acme") -> Command:
-        return lead_command(tenant_id, await self.world.saga(tenant_id), "reserve_quota", leads=leads)
-
-    async def run(self, work: Work | None, *commands: Command) -> Answers:
-        assert isinstance(work, Batch)
-        return await run_batch(self.world.database, work, commands)
-
-    async def outcomes(self, work: Work | None, *commands: Command) -> list[Outcome]:
-        found = {reply.saga_id: reply.outcome for reply in (await self.run(work, *commands)).replies}
-        return [found[each.saga_id] for each in commands]
-
-    async def reserve(self, *commands: Command) -> list[str]:
-        return [outcome.kind for outcome in await self.outcomes(reserve_quota.STEP.do, *commands)]
-
-    async def release(self, *commands: Command) -> list[str]:
-        undos = [undo(each) for each in commands]
-        return [outcome.kind for outcome in await self.outcomes(reserve_quota.STEP.undo, *undos)]
-
-    async def record(self, *commands: Command) -> Answers:
-        asked = [each.model_copy(update={"step": "record_usage"}) for each in commands]
-        return await self.run(record_usage.STEP.do, *asked)
-
-    async def delivered(self, leads: int, *, wanted: int | None = None, tenant_id: str = "acme") -> Command:
-        """A recorded saga with `leads` leads, for which `wanted` were reserved."""
-        command = await self.wants(wanted or leads, tenant_id)
-        assert ["done"] == await self.reserve(command)
-        await self.generated(command, leads)
-        [reply] = (await self.record(command)).replies
-        assert "done" == reply.outcome.kind
-        return command
-
-    async def generated(self, command: Command, leads: int) -> None:
-        async with self.world.database.transaction(command.tenant_id) as connection:
-            await add_drafts(connection, command.saga_id, leads)
-
-    async def refund(self, of: Command, leads: int | None = None) -> Command:
-        return refund_command(
-            of.tenant_id, await self.world.saga(of.tenant_id, "refund"), of, leads=leads
-        )
-
-    async def refunded(self, *commands: Command) -> list[Outcome]:
-        return await self.outcomes(refund_usage.STEP.do, *commands)
-
-    async def quota(self, tenant_id: str = "acme") -> tuple[int, int]:
-        """Used and held, of all periods."""
-        query = (
-            "SELECT coalesce(sum(used), 0)::int AS used, coalesce(sum(held), 0)::int AS held"
-            " FROM quota_periods WHERE tenant_id = $1"
-        )
-        row = await self.world.admin.fetchrow(query, tenant_id)
-        return row["used"], row["held"]
-
-    async def rows(self, query: str) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in await self.world.admin.fetch(query)]
+from contracts.facts import QuotaReserved, UsageRecorded
+from contracts.outcomes import Rejected
+from steps import reserve_quota
+from tests.kit.commands import attempt, lead_command, undo
+from tests.kit.ledger import QUOTA, Ledger, refused
+from tests.kit.tenants_at_work import tenants_at_work
 
 
 @pytest.fixture
@@ -90,10 +21,6 @@ async def ledger(database_url: str) -> AsyncIterator[Ledger]:
         await world.tenant("globex")
         await world.admin.execute("UPDATE plans SET monthly_quota = $1", QUOTA)
         yield Ledger(world)
-
-
-def refused(outcomes: Sequence[Outcome]) -> list[str]:
-    return [outcome.error for outcome in outcomes if isinstance(outcome, Rejected)]
 
 
 async def test_a_reservation_says_what_it_took_and_from_which_period(ledger):
@@ -168,7 +95,11 @@ async def test_a_tenant_that_nobody_knows_is_refused(ledger):
 
 async def test_concurrent_bundles_never_take_more_than_the_quota(ledger):
     bundles = [[await ledger.wants(7) for _ in range(4)] for _ in range(6)]
-    kinds = [kind for each in await asyncio.gather(*(ledger.reserve(*bundle) for bundle in bundles)) for kind in each]
+    kinds = [
+        kind
+        for each in await asyncio.gather(*(ledger.reserve(*bundle) for bundle in bundles))
+        for kind in each
+    ]
 
     assert QUOTA // 7 == kinds.count("done")
     assert (0, QUOTA // 7 * 7) == await ledger.quota()
@@ -203,7 +134,9 @@ async def test_recording_shows_counts_settles_and_notes_work_in_one_go(ledger):
     assert [("settled",)] == await ledger.rows("SELECT state FROM holds")
     assert (7, 0) == await ledger.quota()
     assert [("flush", "acme", 7)] == await ledger.rows("SELECT kind, tenant_id, weight FROM work_due")
-    moments = "SELECT visible_at FROM leads UNION SELECT occurred_at FROM ledger UNION SELECT since FROM work_due"
+    moments = (
+        "SELECT visible_at FROM leads UNION SELECT occurred_at FROM ledger UNION SELECT since FROM work_due"
+    )
     assert 1 == len(await ledger.rows(moments))
 
 
@@ -225,7 +158,9 @@ async def test_sagas_recorded_together_are_counted_apart(ledger):
     await ledger.reserve(*[command for command, _ in commands])
     for command, size in commands:
         await ledger.generated(command, size)
-    replies = {reply.saga_id: reply for reply in (await ledger.record(*[each for each, _ in commands])).replies}
+    replies = {
+        reply.saga_id: reply for reply in (await ledger.record(*[each for each, _ in commands])).replies
+    }
 
     for command, size in commands:
         assert size == replies[command.saga_id].outcome.model_dump().get("facts", {}).get("leads", 0)
@@ -256,88 +191,3 @@ async def test_drafts_that_come_after_the_recording_are_neither_shown_nor_announ
 
     assert [3] == [event.total for event in answers.events if isinstance(event, LeadsReady)]
     assert [(3,)] == await ledger.rows("SELECT count(visible_at)::int FROM leads")
-
-
-async def test_partial_refunds_add_up_give_quota_back_and_never_exceed_what_was_billed(ledger):
-    usage = await ledger.delivered(10)
-    some = await ledger.refund(usage, 4)
-    [first] = await ledger.refunded(some)
-    [repeated] = await ledger.refunded(attempt(some, 2))
-    outcomes = [*await ledger.refunded(await ledger.refund(usage, 7)), *await ledger.refunded(await ledger.refund(usage, 6))]
-
-    assert 4 == UsageRefunded.model_validate(first.facts).leads
-    assert first == repeated
-    assert (["MoreThanBilled"], "done") == (refused(outcomes), outcomes[1].kind)
-    assert "10 were billed and 4 of them are refunded already" in outcomes[0].reason
-    assert (0, 0) == await ledger.quota()
-    assert [("usage", 10), ("reversal", -4), ("reversal", -6)] == await ledger.rows(
-        "SELECT kind, leads FROM ledger ORDER BY occurred_at"
-    )
-
-
-async def test_all_that_is_left_is_refunded_when_no_number_is_given_and_then_nothing_is_left(ledger):
-    usage = await ledger.delivered(10)
-    await ledger.refunded(await ledger.refund(usage, 4))
-    [rest] = await ledger.refunded(await ledger.refund(usage))
-    [nothing] = await ledger.refunded(await ledger.refund(usage))
-
-    assert 6 == UsageRefunded.model_validate(rest.facts).leads
-    assert ["MoreThanBilled"] == refused([nothing])
-    assert nothing.reason.startswith("10 leads cannot be refunded: 10 were billed and 10 of them")
-
-
-async def test_a_refund_keeps_price_period_and_actor_and_asks_for_a_flush(ledger):
-    usage = await ledger.delivered(10)
-    await ledger.world.admin.execute("UPDATE plans SET price_per_lead = 9, currency = 'usd'")
-    await ledger.world.admin.execute("DELETE FROM work_due")
-    await ledger.refunded(await ledger.refund(usage, 4))
-
-    both = "SELECT DISTINCT unit_price, currency, event_name, period_start, request_id FROM ledger"
-    assert 1 == len(await ledger.rows(both))
-    assert [("ann", "bounced")] == await ledger.rows("SELECT actor, reason FROM ledger WHERE kind = 'reversal'")
-    assert [("flush", 4)] == await ledger.rows("SELECT kind, weight FROM work_due")
-
-
-async def test_two_refunds_at_once_cannot_take_more_than_there_is(ledger):
-    usage = await ledger.delivered(10)
-    refunds = [await ledger.refund(usage, 6) for _ in range(4)]
-    apart = await asyncio.gather(ledger.refunded(*refunds[:2]), ledger.refunded(*refunds[2:]))
-    outcomes = [outcome for each in apart for outcome in each]
-
-    assert 3 == len(refused(outcomes))
-    assert [(-6,)] == await ledger.rows("SELECT leads FROM ledger WHERE kind = 'reversal'")
-    assert (4, 0) == await ledger.quota()
-
-
-@pytest.mark.parametrize("tenant_id", ["acme", "globex"])
-async def test_what_was_never_billed_to_this_tenant_cannot_be_refunded(ledger, tenant_id):
-    recorded = await ledger.delivered(10, tenant_id="globex")
-    of = await ledger.wants(5) if tenant_id == "acme" else recorded
-    stolen = of.model_copy(update={"tenant_id": "acme", "request_id": recorded.request_id})
-    [outcome] = await ledger.refunded(await ledger.refund(stolen, 1))
-
-    assert ["NothingBilled"] == refused([outcome])
-    assert (10, 0) == await ledger.quota("globex")
-
-
-async def test_a_refund_returns_quota_to_the_period_it_was_taken_from(ledger):
-    """A saga that reserved before the turn of a period and delivered after it."""
-    command = await ledger.wants(10)
-    await ledger.reserve(command)
-    before = datetime(2026, 1, 1, tzinfo=UTC)
-    await ledger.world.admin.execute("INSERT INTO quota_periods VALUES ('acme', $1, 0, 10)", before)
-    await ledger.world.admin.execute("UPDATE holds SET period_start = $1", before)
-    await ledger.world.admin.execute("UPDATE quota_periods SET held = 0 WHERE period_start <> $1", before)
-    await ledger.generated(command, 10)
-    await ledger.record(command)
-    await ledger.delivered(5)
-    [outcome] = await ledger.refunded(await ledger.refund(command, 10))
-
-    assert "done" == outcome.kind
-    assert [(0, 0), (5, 0)] == await ledger.rows("SELECT used, held FROM quota_periods ORDER BY period_start")
-
-
-async def test_done_is_what_every_step_of_the_ledger_answers_in_the_end(ledger):
-    usage = await ledger.delivered(2)
-    assert [Done] == [type(each) for each in await ledger.refunded(await ledger.refund(usage))]
-    assert 0 == await ledger.world.net("acme")

@@ -1,4 +1,4 @@
-"""Tenants are kept apart by the database itself: every table says so, and every attempt to cross is refused."""
+"""Tenants are kept apart by the database itself: every attempt to cross is refused."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,14 +26,16 @@ ACROSS_TENANTS = {"work_due"}
 
 FILL = """
 INSERT INTO discord_webhooks (tenant_id, url) VALUES ('{tenant}', 'https://discord.com/api/webhooks/1/x');
-INSERT INTO effects (tenant_id, saga_id, step, direction) VALUES ('{tenant}', '{saga}', 'reserve_quota', 'do');
+INSERT INTO effects (tenant_id, saga_id, step, direction)
+    VALUES ('{tenant}', '{saga}', 'reserve_quota', 'do');
 INSERT INTO quota_periods (tenant_id, period_start) VALUES ('{tenant}', '2027-01-01');
 INSERT INTO holds (tenant_id, saga_id, period_start, leads) VALUES ('{tenant}', '{saga}', '2027-01-01', 1);
 INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, model, outcome, started_at, seconds)
     VALUES ('{tenant}', gen_random_uuid(), '{saga}', 1, 1, 'm', 'answered', now(), 1);
 INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, unit_price, currency, event_name,
                     period_start)
-    VALUES ('{tenant}', gen_random_uuid(), '{saga}', 'r', 'usage', 1, 1, 'eur', 'leads_delivered', '2027-01-01');
+    VALUES ('{tenant}', gen_random_uuid(), '{saga}', 'r', 'usage', 1, 1, 'eur', 'leads_delivered',
+            '2027-01-01');
 INSERT INTO intents (tenant_id, intent_id, identifier, customer, event_name, event_at, period_start, value)
     VALUES ('{tenant}', gen_random_uuid(), 'i', 'c', 'leads_delivered', now(), '2027-01-01', 1);
 INSERT INTO carriers (tenant_id, ledger_id, intent_id)
@@ -168,7 +170,9 @@ async def test_a_step_cannot_add_or_give_away_rows_to_another_tenant(world, tena
         assert "InsufficientPrivilegeError" == await outcome_of(world, tenant_id, copy), table
         if tenant_id and table != "discord_webhooks":  # steps add none of these
             own = copy.replace("globex", tenant_id)
-            assert "NotNullViolationError" == await outcome_of(world, tenant_id, own), "a policy refused, no grant"
+            assert "NotNullViolationError" == await outcome_of(world, tenant_id, own), (
+                "a policy refused, no grant"
+            )
         gift = f"UPDATE {table} SET tenant_id = 'globex'"
         allowed = {"InsufficientPrivilegeError"} if tenant_id else {"0", "InsufficientPrivilegeError"}
         assert await outcome_of(world, tenant_id, gift) in allowed, table
@@ -195,7 +199,9 @@ async def test_the_steps_read_no_saga_log_request_or_order(world):
 
 async def test_a_row_cannot_point_at_a_saga_of_another_tenant(world):
     foreign = await world.admin.fetchval("SELECT saga_id FROM sagas WHERE tenant_id = 'globex'")
-    statement = f"INSERT INTO effects (tenant_id, saga_id, step, direction) VALUES ('acme', '{foreign}', 's', 'do')"
+    statement = (
+        f"INSERT INTO effects (tenant_id, saga_id, step, direction) VALUES ('acme', '{foreign}', 's', 'do')"
+    )
     assert "ForeignKeyViolationError" == await outcome_of(world, "acme", statement)
 
 

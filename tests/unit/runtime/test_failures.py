@@ -14,7 +14,12 @@ from steps.runtime.failures import MAX_REASON, declared
 OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
 
 
-@given(st.text(st.characters()), st.text(), st.floats() | st.none(), st.sampled_from((StepRejected, StepTransient)))
+@given(
+    st.text(st.characters()),
+    st.text(),
+    st.floats() | st.none(),
+    st.sampled_from((StepRejected, StepTransient)),
+)
 def test_any_text_and_any_wait_makes_an_outcome_that_travels(reason, name, wait, kind):
     error = kind(reason, error=name, **({"retry_after": wait} if kind is StepTransient else {}))
     outcome = declared(error)
@@ -28,7 +33,10 @@ def test_any_text_and_any_wait_makes_an_outcome_that_travels(reason, name, wait,
     ("error", "expected"),
     [
         (StepRejected("no"), Rejected(reason="no", error="StepRejected")),
-        (StepTransient("later", retry_after=2.5), Transient(reason="later", error="StepTransient", retry_after=2.5)),
+        (
+            StepTransient("later", retry_after=2.5),
+            Transient(reason="later", error="StepTransient", retry_after=2.5),
+        ),
         (StepUnknown("who knows"), Unknown(reason="who knows", error="StepUnknown")),
         (StepError("new kind"), Unknown(reason="new kind", error="StepError")),
         (StepTransient("never", retry_after=float("inf")), Transient(reason="never", error="StepTransient")),
