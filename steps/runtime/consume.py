@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
@@ -20,16 +20,12 @@ from contracts.process.publishing import Outgoing, Publisher, Unconfirmed, Unrou
 from steps.runtime import observe
 from steps.runtime.batch import Answers, run_alone, run_batch
 from steps.runtime.heard import hear
+from steps.runtime.patience import PAUSE, patiently
 from steps.runtime.single import run_single
 from steps.runtime.step import Batch, Single, Step, Work
 from steps.runtime.suspect import run_suspects
 
 log = logs.get("runtime")
-T = TypeVar("T")
-
-PAUSE = 0.5
-"""Seconds between tries while the database or the broker is away. The message stays unacknowledged, so the
-broker, and not this process, holds what waits."""
 
 SUSPECT_FROM = 2
 """A bundle delivered more often than this may hold a command that kills its process."""
@@ -72,7 +68,7 @@ class Consumer:
             )
 
     async def _hear(self, delivery: Delivery) -> None:
-        await _patiently(lambda: hear(self.database, self.step, delivery.sound))
+        await patiently(lambda: hear(self.database, self.step, delivery.sound))
         await self.bury(self.step.name, delivery, ())
         self.taken.set()
 
@@ -133,16 +129,6 @@ class Consumer:
                 return
 
 
-async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a unit of work while the database is away: what it did before is not lost, nor done twice."""
-    while True:
-        try:
-            return await work()
-        except (*AWAY, *AGAIN) as error:
-            log.warning("database_away", **logs.fault(error))
-            await asyncio.sleep(PAUSE)
-
-
 @dataclass(slots=True)
 class _Queue:
     consumer: Consumer
@@ -179,10 +165,10 @@ class _Queue:
         database, client = self.consumer.database, self.consumer.client
         match self.work:
             case Batch() as batch if delivery.count < SUSPECT_FROM:
-                return await _patiently(lambda: run_batch(database, batch, commands))
+                return await patiently(lambda: run_batch(database, batch, commands))
             case Batch() as batch:
                 alone = partial(run_alone, database, batch)
-                return await _patiently(lambda: run_suspects(database, commands, alone))
+                return await patiently(lambda: run_suspects(database, commands, alone))
             case Single() as single:
                 answers = Answers()
                 for command in commands:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from contracts.process.postgres import AWAY, Database
 from steps.runtime import effects
 from steps.runtime.batch import NO_SAGA, Answers
 from steps.runtime.failures import declared
+from steps.runtime.patience import patiently
 from steps.runtime.ruling import Repeat, Run, rule
 from steps.runtime.step import Connection, Fenced, Single
 
@@ -82,7 +84,9 @@ async def run_single(
     except asyncio.CancelledError:
         await asyncio.shield(_interrupted(database, command))
         raise
-    return await _finish(database, command, outcome if begun.first else _as_doubtful(command, outcome))
+    # The outside world has been asked: an answer that cannot be stored just now is not worth asking again.
+    answer = outcome if begun.first else _as_doubtful(command, outcome)
+    return await patiently(partial(_finish, database, command, answer))
 
 
 def _as_doubtful(command: Command, outcome: Outcome) -> Outcome:

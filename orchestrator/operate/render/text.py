@@ -22,6 +22,7 @@ WIDTH_WITHOUT_TERMINAL = 160
 STYLES = {
     "completed": "green",
     "succeeded": "green",
+    "answered": "green",
     "sent": "green",
     "confirmed": "green",
     "done": "green",
@@ -36,7 +37,7 @@ STYLES = {
 WIDE = 150
 """Columns of a terminal from which on there is room for whole ids."""
 
-_LONG_ID = re.compile(r"(?=\S*\d)[\w-]{24,}")
+_LONG_ID = re.compile(r"(?=[\w-]*\d)[\w-]{24,}")
 _ENDS = 8
 
 

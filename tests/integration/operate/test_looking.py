@@ -5,64 +5,9 @@ from uuid import UUID, uuid4
 
 from contracts.outcomes import Rejected
 from tests.integration.operate.conftest import ESCAPE, Audit, Tool
+from tests.integration.operate.content import HOSTILE, INTENT, saga_with_content
 from tests.kit.store_postgres import PostgresWorld
 from tests.kit.store_world import NOON, begin, done, incoming, letter, replied, saga_id, start, tell
-
-HOSTILE = "[bold red]pwned[/] :smile: \x1b[2J\x1b]0;owned\x07 \u202eevil\u202c\nsecond line"
-
-
-async def saga_with_content(world: PostgresWorld) -> UUID:
-    """A lead saga that has recorded two leads, with all that its steps keep."""
-    ((_, made),) = await begin(world, incoming(1))
-    await tell(world, [("acme", made)], start(), done("reserve_quota", NOON + timedelta(seconds=1)))
-    ledger, intent = uuid4(), uuid4()
-    run = world.owner.pool.execute
-    await run(
-        "INSERT INTO effects (tenant_id, saga_id, step, direction, state, attempt, answered, answer, outside)"
-        " VALUES ('acme', $1, 'record_usage', 'do', 'done', 1, 1, '{\"kind\": \"done\"}', $2::text::jsonb)",
-        made,
-        '{"ledger_id": "l-17"}',
-    )
-    for number, company in enumerate(["Cycles & Co", HOSTILE]):
-        await run(
-            "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website,"
-            " contact_name, contact_title, email, country, reason, score, visible_at)"
-            " VALUES ('acme', $1, $2, 1, $3, $4, 'https://c.example',"
-            " 'Kim', 'CEO', 'kim@c.example', 'DE', 'fits', 80, now())",
-            uuid4(),
-            made,
-            str(number),
-            company,
-        )
-    await run(
-        "INSERT INTO leads (tenant_id, lead_id, saga_id, part, dedupe_key, company, website, contact_name,"
-        " contact_title, email, country, reason, score) VALUES ('acme', $1, $2, 1, 'draft', 'Draft Ltd', '',"
-        " '', '', '', '', '', 1)",
-        uuid4(),
-        made,
-    )
-    await run(
-        "INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, unit_price, currency,"
-        " event_name, period_start) VALUES ('acme', $1, $2, 'r-1', 'usage', 2, 0.4, 'eur', 'leads_delivered',"
-        " '2026-11-01Z')",
-        ledger,
-        made,
-    )
-    await run(
-        "INSERT INTO intents (tenant_id, intent_id, identifier, customer, event_name, event_at, period_start,"
-        " value, state) VALUES ('acme', $1, 'ident-1', 'cus_1', 'leads_delivered', now(), '2026-11-01Z', 2,"
-        " 'confirmed')",
-        intent,
-    )
-    await run("INSERT INTO carriers VALUES ('acme', $1, $2)", ledger, intent)
-    await run(
-        "INSERT INTO notices (tenant_id, notice_id, saga_id, event, title, body) VALUES"
-        " ('acme', $1, $2, 'completed', $3, '')",
-        uuid4(),
-        made,
-        HOSTILE,
-    )
-    return made
 
 
 async def test_sagas_are_listed_newest_first_and_filtered(world: PostgresWorld, operator: Tool) -> None:
@@ -85,8 +30,8 @@ async def test_one_saga_is_shown_with_everything_that_happened(world: PostgresWo
     kinds = ["accepted", "started", "requested", "succeeded", "requested"]
     assert kinds == [moment["kind"] for moment in by_id["timeline"]]
     assert 1.0 == by_id["timeline"][3]["after"]
-    assert {"ledger_id": "l-17"} == by_id["effects"][0]["outside"]
-    assert ("ident-1", "confirmed") == (by_id["ledger"][0]["identifier"], by_id["ledger"][0]["intent"])
+    assert {"stripe_identifier": f"acme-{INTENT}", "intent_id": str(INTENT)} == by_id["effects"][0]["outside"]
+    assert (f"acme-{INTENT}", "confirmed") == (by_id["ledger"][0]["identifier"], by_id["ledger"][0]["intent"])
     assert HOSTILE == by_id["notices"][0]["title"]
 
 

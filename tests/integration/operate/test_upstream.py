@@ -13,7 +13,7 @@ import pytest
 from contracts import events
 from contracts.names import REQUESTS, Names, event_key
 from contracts.process.topology import declare_engine, declare_exchanges
-from contracts.requests import LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from tests.integration.operate.conftest import Tool
 
 ASK = ("request", "--tenant", "acme", "--leads", 5, "--criteria", "makers of bicycles", "--request-id", "r-1")
@@ -85,6 +85,13 @@ async def test_a_refund_names_who_ordered_it(channel: Any, broker: Tool, queue_p
     refund = RefundRequested.model_validate_json(body)
     assert ("acme.refund_requested", "ann", 2) == (key, refund.requested_by, refund.leads)
     assert (refund.refund_id, "published") == (ran.json["refund_id"], ran.json["outcome"])
+
+
+async def test_a_cancel_names_who_ordered_it(channel: Any, broker: Tool, queue_prefix: str) -> None:
+    assert 0 == (await broker("cancel", "r-1", "--tenant", "acme", "--reason", "enough")).code
+    key, body = await taken(channel, queue_prefix)
+    asked = CancelRequested(tenant_id="acme", request_id="r-1", reason="enough", requested_by="ann")
+    assert ("acme.cancel_requested", asked) == (key, CancelRequested.model_validate_json(body))
 
 
 async def test_who_waits_hears_the_outcome_of_the_own_request_only(
