@@ -12,6 +12,9 @@ from contracts.outcomes import Outcome
 M = TypeVar("M", bound=Model)
 F = TypeVar("F", bound=Fact)
 
+MOST_ATTEMPTS = 1_000_000
+"""No saga comes near it; what claims to have made more is not one of ours."""
+
 
 class Command(Model):
     """The orchestrator asks a step for one attempt. `(saga_id, step, direction)` names the work,
@@ -23,7 +26,7 @@ class Command(Model):
     request_id: RequestId
     step: StepName
     direction: Direction
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, le=MOST_ATTEMPTS)
     last: bool
     """No further attempt follows a Transient or Unknown answer to this one."""
     timeout: float = Field(gt=0)
@@ -48,7 +51,7 @@ class Reply(Model):
     saga: str
     step: StepName
     direction: Direction
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, le=MOST_ATTEMPTS)
     outcome: Outcome
 
 

@@ -63,7 +63,7 @@ def _consumers(broker: RabbitBroker, names: Names) -> None:
     """Subscribes what the processes subscribe. None of it is ever called, so it gets nothing to work with."""
     nothing: Any = None
     queues = dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues())
-    Ears(cast(Loop, nothing), names).subscribe(broker, list(queues))
+    Ears(cast(Loop, nothing), cast(Loop, nothing), names).subscribe(broker, list(queues))
     for name in catalogue.names():
         step = catalogue.find(name)
         Consumer(step, names, cast(Database, nothing), cast(Publisher, nothing)).subscribe(broker)

@@ -59,12 +59,12 @@ async def run(stopping: asyncio.Event | None = None) -> None:
         )
         publisher = await stack.enter_async_context(publishing(broker_settings, name="orchestrator"))
         queues = await _declare(publisher, names)
-        loop, chores = _assemble(database, publisher, names, process, engine)
+        loop, front, chores = _assemble(database, publisher, names, process, engine)
         broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
-        Ears(loop, names).subscribe(broker, queues)
+        Ears(loop, front, names).subscribe(broker, queues)
         await stack.enter_async_context(serving(process, readiness(broker, publisher, database)))
-        tasks = [loop.run() for _ in range(engine.groups)]
-        await stack.enter_async_context(_working([*tasks, chores.run()], stopping))
+        tasks = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
+        await stack.enter_async_context(_working(tasks, stopping))
         await stack.enter_async_context(consumers_running(broker))
         log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])
         await stopping.wait()
@@ -77,7 +77,7 @@ def _assemble(
     names: Names,
     process: ProcessSettings,
     engine: EngineSettings,
-) -> tuple[Loop, Chores]:
+) -> tuple[Loop, Loop, Chores]:
     around = Surroundings(
         store=PostgresStore(database),
         sagas=sagas(process.time_scale),
@@ -89,8 +89,9 @@ def _assemble(
     confirmed = list[UUID]()
     publish = publisher_of(publisher, names, bundle_bounds(REGISTERED), confirmed.extend)
     loop = Loop(around, publish, tell, engine.group_items)
+    front = Loop(around, publish, tell, engine.group_items)
     tick = max(engine.tick_seconds * process.time_scale, SHORTEST_TICK)
-    return loop, Chores(loop, tick, lambda gauges: measure(gauges, now()), confirmed)
+    return loop, front, Chores(loop, tick, lambda gauges: measure(gauges, now()), confirmed)
 
 
 async def _declare(publisher: Publisher, names: Names) -> list[str]:

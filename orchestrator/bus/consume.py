@@ -31,6 +31,8 @@ MAX_BYTES = 256_000
 @dataclass(slots=True)
 class Ears:
     loop: Loop
+    front: Loop
+    """Handles requests only, one group after another: they are decided in the order in which they came."""
     names: Names
 
     def subscribe(self, broker: RabbitBroker, queues: Sequence[str]) -> None:
@@ -76,7 +78,7 @@ class Ears:
             else:
                 reason = "the message names another tenant than its routing key"
                 delivery.items.append(Malformed(request.model_dump_json().encode(), reason))
-        await self.loop.handle(items)
+        await self.front.handle(items)
         await self._bury(REQUESTS, delivery)
 
     async def _replies(self, delivery: Delivery) -> None:
@@ -110,12 +112,13 @@ class Ears:
         return refusal_to(asker, said, each.reason, self.loop.around.clock())
 
     def letter(self, queue: str, delivery: Delivery, number: int, error: str, reason: str) -> Letter:
-        """Unique by message and item, so that what is delivered again is buried once."""
-        message_id = delivery.message_id or hashlib.sha256(delivery.body).hexdigest()
+        """Unique by message and item, so that what is delivered again is buried once. The body counts, for
+        some senders give all their messages the same id."""
+        body = hashlib.sha256(delivery.body).hexdigest()[:16]
         return Letter(
             dead_letter_id=self.loop.around.new_id(),
             queue=queue,
-            message_id=f"{message_id}:{number}",
+            message_id=f"{delivery.message_id}:{body}:{number}",
             error=error,
             reason=reason,
             message=delivery.body,

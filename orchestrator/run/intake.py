@@ -17,6 +17,8 @@ from orchestrator.run.speech import refusal
 from orchestrator.store.port import Admitted, Attached, EventOut, Group, Incoming, Refused, SagaKey, Stored
 
 DELIVERED = "the leads are delivered already; ask for a refund instead"
+NO_REQUEST = "there is no such request"
+CANCELLED_INSTEAD = "nothing was delivered or charged yet: the request is cancelled instead"
 BEING_DELIVERED = "the leads are being delivered at this moment; ask again once the request has completed"
 
 
@@ -38,20 +40,27 @@ async def take_in(
     new_id: Callable[[], UUID],
 ) -> Intake:
     intake = Intake()
-    beginning: list[tuple[Asked, Saga]] = []
     leads = await _meant(group, asked)
+    requests = [(item, current["lead"]) for item in asked if isinstance(item.request, LeadRequested)]
+    refunds = [
+        (item, current["refund"])
+        for item in asked
+        if isinstance(item.request, RefundRequested) and _may_refund(leads, item.request)
+    ]
+    await _begin(group, intake, [*requests, *refunds], at, new_id)
+    # A cancel may come right behind the request that it means.
+    leads |= {
+        (key[0], stored.request_id): stored for key, stored in intake.created.items() if stored.saga == "lead"
+    }
     for item in asked:
         match item.request:
-            case LeadRequested():
-                beginning.append((item, current["lead"]))
             case CancelRequested() as request:
                 _cancel(intake, request, leads.get((request.tenant_id, request.request_id)), at)
-            case RefundRequested() as request:
+            case RefundRequested() as request if not _may_refund(leads, request):
                 lead = leads.get((request.tenant_id, request.request_id))
-                if _refund(intake, request, lead, current["lead"], at):
-                    beginning.append((item, current["refund"]))
-    if beginning:
-        await _begin(group, intake, beginning, at, new_id)
+                _refund_instead(intake, request, lead, current["lead"], at)
+            case _:
+                pass
     return intake
 
 
@@ -71,28 +80,40 @@ async def _meant(group: Group, asked: Sequence[Asked]) -> dict[tuple[str, str], 
 
 def _cancel(intake: Intake, request: CancelRequested, lead: Stored | None, at: datetime) -> None:
     if lead is None:
-        intake.events.append(refusal(request, "there is no such request", at))
-    elif can_cancel(lead.state):
+        intake.events.append(refusal(request, NO_REQUEST, at))
+    elif _is_new(lead) or can_cancel(lead.state):
         intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=request.reason)))
     elif not lead.state.stop and lead.state.status not in {"unwinding", "rolled_back"}:
         intake.events.append(refusal(request, DELIVERED, at))
 
 
-def _refund(intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime) -> bool:
-    """Whether a refund saga is to begin. Before usage is recorded, asking for a refund is a cancel; while it
-    may just be happening nobody can say which of the two it is, so the asker is told to come back."""
+def _is_new(lead: Stored) -> bool:
+    """Accepted in this very group: its first entry is decided before the cancel."""
+    return lead.entries == 0
+
+
+def _may_refund(leads: dict[tuple[str, str], Stored], request: RefundRequested) -> bool:
+    """Once usage is recorded; a refund that asks for too much is refused by its own saga."""
+    lead = leads.get((request.tenant_id, request.request_id))
+    return lead is not None and lead.state.pivoted
+
+
+def _refund_instead(
+    intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime
+) -> None:
+    """Before usage is recorded, asking for a refund is a cancel; while that may just be happening nobody can
+    say which of the two it is, so the asker is told to come back."""
+    reason = CANCELLED_INSTEAD
     if lead is None:
-        intake.events.append(refusal(request, "there is no such request", at))
-    elif lead.state.pivoted:
-        return True
+        reason = NO_REQUEST
     elif lead.state.status == "rolled_back":
-        intake.events.append(refusal(request, "the request failed and nothing was charged for it", at))
+        reason = "the request failed and nothing was charged for it"
     elif at_pivot(saga, lead.state):
-        intake.events.append(refusal(request, BEING_DELIVERED, at))
-    elif can_cancel(lead.state):
-        reason = f"refund asked before delivery: {request.reason}"
-        intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=reason)))
-    return False
+        reason = BEING_DELIVERED
+    elif _is_new(lead) or can_cancel(lead.state):
+        asked = f"refund asked before delivery: {request.reason}"
+        intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=asked)))
+    intake.events.append(refusal(request, reason, at))
 
 
 async def _begin(
@@ -102,6 +123,8 @@ async def _begin(
     at: datetime,
     new_id: Callable[[], UUID],
 ) -> None:
+    if not beginning:
+        return
     incoming = [
         Incoming(
             tenant_id=item.request.tenant_id,

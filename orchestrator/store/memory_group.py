@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain, zip_longest
 from typing import Literal
 from uuid import UUID
 
@@ -57,9 +56,12 @@ class MemoryGroup:
         for key, row in sorted(self._tables.sagas.items()):
             if row.status == "waiting":
                 lines.setdefault(key[0], []).append(key)
-        firsts = [line[: rooms[tenant_id]] for tenant_id, line in lines.items()]
-        rounds = chain.from_iterable(zip_longest(*firsts))
-        waiting = tuple(key for key in rounds if key is not None)[:free]
+        turns = sorted(
+            (flying[tenant_id] + place, key[1], key)
+            for tenant_id, line in lines.items()
+            for place, key in enumerate(line[: rooms[tenant_id]], 1)
+        )
+        waiting = tuple(key for _, _, key in turns[:free])
         asked = {*tenants, *(tenant_id for tenant_id, _ in waiting)}
         room = {tenant_id: rooms[tenant_id] for tenant_id in sorted(asked) if tenant_id in rooms}
         return Turns(free=free, room=room, waiting=waiting)

@@ -112,7 +112,8 @@ class Order:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turns:
     """Who may start: `free` places in all, `room` per tenant (how many more sagas of it may be in flight),
-    and `waiting` sagas in round-robin order over their tenants, oldest first within one."""
+    and `waiting` sagas in the order of their turns: round-robin over tenants, the one with the fewest in
+    flight first, the oldest saga first within one."""
 
     free: int
     room: dict[str, int]

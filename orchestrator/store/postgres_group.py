@@ -70,15 +70,19 @@ class PostgresGroup:
         free = max(limit - sum(place["in_flight"] for place in places), 0)
         rooms = {place["tenant_id"]: place["room"] for place in places}
         share = shares({place["tenant_id"]: place["room"] for place in places if place["waits"]}, free)
-        waiting = await self._take(share, free)
+        flying = {place["tenant_id"]: place["in_flight"] for place in places}
+        waiting = await self._take(share, flying, free)
         asked = {*tenants, *(tenant_id for tenant_id, _ in waiting)}
         room = {tenant_id: rooms[tenant_id] for tenant_id in sorted(asked) if tenant_id in rooms}
         return Turns(free=free, room=room, waiting=waiting)
 
-    async def _take(self, share: Mapping[str, int], free: int) -> tuple[SagaKey, ...]:
+    async def _take(
+        self, share: Mapping[str, int], flying: Mapping[str, int], free: int
+    ) -> tuple[SagaKey, ...]:
         if not share:
             return ()
-        taken = await self.connection.fetch(sql("turns"), list(share), list(share.values()), free)
+        columns = (list(share), list(share.values()), [flying[tenant_id] for tenant_id in share])
+        taken = await self.connection.fetch(sql("turns"), *columns, free)
         return tuple(rows.key(record) for record in taken)
 
     async def save(self, changes: Sequence[Change]) -> None:

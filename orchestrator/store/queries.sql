@@ -91,25 +91,25 @@ LEFT JOIN flying f USING (tenant_id)
 WHERE t.tenant_id IN (SELECT tenant_id FROM wanted);
 
 -- name: turns
--- Locks waiting sagas: the first of each tenant, then the second of each. Ids grow with time, so the first is the oldest.
+-- Locks waiting sagas: the tenant with the fewest in flight first, the oldest saga first. Ids grow with time.
 SELECT turn.tenant_id, taken.saga_id
 FROM (
-    SELECT k.tenant_id, line.saga_id, line.place
-    FROM unnest($1::text[], $2::int[]) AS k (tenant_id, share)
+    SELECT k.tenant_id, line.saga_id, k.flying + line.place AS place
+    FROM unnest($1::text[], $2::int[], $3::int[]) AS k (tenant_id, share, flying)
     CROSS JOIN LATERAL (
         SELECT w.saga_id, row_number() OVER (ORDER BY w.saga_id) AS place
         FROM (SELECT saga_id FROM sagas WHERE tenant_id = k.tenant_id AND status = 'waiting'
               ORDER BY tenant_id, saga_id LIMIT k.share) w
     ) line
-    ORDER BY line.place, k.tenant_id
+    ORDER BY k.flying + line.place, line.saga_id
 ) turn
 CROSS JOIN LATERAL (
     SELECT s.saga_id FROM sagas s
     WHERE s.tenant_id = turn.tenant_id AND s.saga_id = turn.saga_id AND s.status = 'waiting'
     FOR NO KEY UPDATE SKIP LOCKED
 ) taken
-ORDER BY turn.place, turn.tenant_id
-LIMIT $3;
+ORDER BY turn.place, turn.saga_id
+LIMIT $4;
 
 -- name: due
 -- Sagas whose wake time has come.

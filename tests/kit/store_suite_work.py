@@ -39,9 +39,18 @@ class TurnsSuite:
         await begin(world, incoming(7, tenant="blue"), incoming(6, tenant="blue"))
         async with world.store.group() as group:
             turns = await group.turns(limit=6, tenants=[])
-        order = [("acme", 1), ("blue", 6), ("coco", 5), ("acme", 2), ("blue", 7), ("acme", 3)]
+        order = [("acme", 1), ("coco", 5), ("blue", 6), ("acme", 2), ("blue", 7), ("acme", 3)]
         assert keys(*order) == turns.waiting
         assert (6, {"acme": 50, "blue": 50, "coco": 50}) == (turns.free, turns.room)
+
+    async def test_a_tenant_with_sagas_in_flight_waits_behind_one_that_has_none(self, world: World) -> None:
+        for tenant in ("acme", "blue"):
+            await world.add_tenant(tenant)
+        begun = await begin(world, *(incoming(n) for n in (1, 2, 3)), incoming(9, tenant="blue"))
+        await tell(world, begun[:1], start())
+        async with world.store.group() as group:
+            turns = await group.turns(limit=2, tenants=[])
+        assert keys(("blue", 9)) == turns.waiting
 
     async def test_no_tenant_gets_more_turns_than_it_has_room(self, world: World) -> None:
         await world.add_tenant("acme", sagas_in_flight=3)

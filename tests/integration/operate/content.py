@@ -20,8 +20,9 @@ async def saga_with_content(world: PostgresWorld) -> UUID:
     run = world.owner.pool.execute
     await run(
         "INSERT INTO effects (tenant_id, saga_id, step, direction, state, attempt, answered, answer, outside)"
-        " VALUES ('acme', $1, 'report_to_stripe', 'do', 'done', 1, 1, '{\"kind\": \"done\"}', $2::text::jsonb)",
+        " VALUES ('acme', $1, 'report_to_stripe', 'do', 'done', 1, 1, $2::text::jsonb, $3::text::jsonb)",
         made,
+        '{"kind": "done"}',
         json.dumps({"stripe_identifier": f"acme-{INTENT}", "intent_id": str(INTENT)}),
     )
     for number, company in enumerate(["Cycles & Co", HOSTILE]):

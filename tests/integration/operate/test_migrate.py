@@ -22,11 +22,16 @@ ROOT = Path(__file__).parents[3]
 SCHEMA = ROOT / "schema.sql"
 
 
-@pytest.fixture
-async def empty(admin_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    """A database without anything in it; and no URL of a role, so that no password is changed."""
+@pytest.fixture(autouse=True)
+def no_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No URL of a role, so that no password is changed: roles belong to the whole cluster."""
     for name in ("ENGINE", "STEPS", "OPERATOR", "READER"):
         monkeypatch.delenv(f"LEADSAGA_{name}_URL", raising=False)
+
+
+@pytest.fixture
+async def empty(admin_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A database without anything in it."""
     database = f"leadsaga_empty_{secrets.token_hex(4)}"
     await fetch(admin_url, f'CREATE DATABASE "{database}"')
     monkeypatch.setenv("LEADSAGA_DATABASE_URL", named(admin_url, database))

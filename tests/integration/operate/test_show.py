@@ -72,7 +72,8 @@ async def test_at_120_columns_ids_lose_their_middle_and_cells_stay_on_one_line(
     lines = (await operator("show", made)).out.splitlines()
     assert 120 >= max(len(line) for line in lines)
     for cells in (
-        ("report_to_stripe", "stripe_identifier acme-019…2e3f4a5b"),
+        ("report_to_stripe", "intent_id 0193a1b2…2e3f4a5b"),
+        ("stripe_identifier acme-019…2e3f4a5b",),
         ("usage", "0.4 eur", "acme-019…2e3f4a5b (2)", "confirmed"),
         ("answered", "claude-sonnet-5-5", "1200", "3400", "0.0546", "7.250", "req_011C…2UUqR7Fy"),
         ("timed_out", "claude-sonnet-5-5", "30.000", "TimedOut"),

@@ -87,7 +87,7 @@ async def test_an_order_is_carried_out_and_says_how_it_went(engine: Engine) -> N
 
 async def test_events_that_their_writer_did_not_live_to_publish_are_published(engine: Engine) -> None:
     left = (await engine.ask(lead(1))).outbox.events
-    engine.time.passes(6)
+    engine.time.passes(60)
     heard = Heard()
     async with working(engine, heard, []):
 

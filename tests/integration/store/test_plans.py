@@ -64,7 +64,7 @@ HOT: dict[str, tuple[Any, ...]] = {
     "postpone": (TENANTS, IDS, NOON + DAY),
     "history": (TENANTS[0], IDS[0]),
     "places": (TENANTS,),
-    "turns": ([f"t-{n}" for n in range(10)], [10] * 10, GROUP),
+    "turns": ([f"t-{n}" for n in range(10)], [10] * 10, [0] * 10, GROUP),
 }
 GROWING = {"sagas", "saga_log", "requests"}
 

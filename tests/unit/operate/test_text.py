@@ -6,10 +6,11 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
+from rich.console import Console
 
 from orchestrator.operate.dead_letters import redacted
 from orchestrator.operate.plain import dumps
-from orchestrator.operate.render.text import clean
+from orchestrator.operate.render.text import WIDE, clean, ids
 from orchestrator.operate.session import place
 from orchestrator.operate.usage import Usage
 
@@ -31,6 +32,35 @@ from orchestrator.operate.usage import Usage
 )
 def test_text_is_shown_on_one_line_without_control_characters(written: object, shown: str) -> None:
     assert shown == clean(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "narrow"),
+    [
+        ("0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "0193a1b2…2e3f4a5b"),
+        (
+            "sent 5, identifier acme-0193a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b (5)",
+            "sent 5, identifier acme-019…2e3f4a5b (5)",
+        ),
+        ("req_011CSHoEeqs5C35K2U", "req_011CSHoEeqs5C35K2U"),
+        ("Donaudampfschifffahrtsgesellschaft", "Donaudampfschifffahrtsgesellschaft"),
+        (None, ""),
+    ],
+)
+def test_on_a_narrow_console_only_long_ids_lose_their_middle(written: str | None, narrow: str) -> None:
+    assert narrow == printed(WIDE - 1, ids(written))
+    assert (written or "") == printed(WIDE, ids(written))
+
+
+def test_ids_stand_on_lines_of_their_own_and_cannot_steer_a_terminal() -> None:
+    assert "one evil\n[b]two[/b]" == printed(WIDE - 1, ids("one\n\x1b\u202eevil", "[b]two[/b]"))
+
+
+def printed(width: int, cell: object) -> str:
+    console = Console(width=width)
+    with console.capture() as captured:
+        console.print(cell)
+    return captured.get().strip()
 
 
 def test_results_become_ascii_json_with_their_computed_values() -> None:

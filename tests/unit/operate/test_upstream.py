@@ -4,11 +4,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
 from contracts import events
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from orchestrator.core.news import Cancel
 from orchestrator.operate.upstream import Request, answer_in
-from tests.kit.given import T0
+from orchestrator.run.intake import Intake, _cancel
+from orchestrator.sagas.lead import LEAD as LEAD_SAGA
+from orchestrator.store.port import Stored
+from tests.kit.given import T0, given
 
 LEAD = LeadRequested(tenant_id="acme", request_id="r-1", criteria="bicycles", leads=5)
 CANCEL = CancelRequested(tenant_id="acme", request_id="r-1", reason="enough")
@@ -58,6 +63,28 @@ def test_an_event_ends_the_wait_only_for_its_own_request(
 ) -> None:
     heard = answer_in(event.model_dump_json().encode(), request_)
     assert outcome == (None if heard is None else (heard.outcome, heard.met))
+
+
+def test_the_log_names_who_ordered_a_cancel_and_upstream_when_nobody_is_named() -> None:
+    lead = Stored(
+        key=("acme", UUID(int=2)),
+        saga="lead",
+        version=1,
+        request_id="r-1",
+        entries=3,
+        state=given(LEAD_SAGA).state,
+    )
+    intake = Intake()
+    for request in (CANCEL, CANCEL.model_copy(update={"requested_by": "ann"})):
+        _cancel(intake, request, lead, T0)
+    expected = [(lead.key, Cancel(at=T0, by=by, reason="enough")) for by in ("upstream", "ann")]
+    assert expected == intake.news
+
+
+@pytest.mark.parametrize("named", ["x" * 201, "null\x00"])
+def test_who_cancels_has_a_name_that_can_be_stored(named: str) -> None:
+    with pytest.raises(ValidationError, match="requested_by"):
+        CancelRequested(tenant_id="acme", request_id="r-1", reason="enough", requested_by=named)
 
 
 def test_what_is_no_event_is_passed_over() -> None:
