@@ -255,6 +255,7 @@ CREATE TABLE effects (
     attempt     int NOT NULL DEFAULT 0,                                  -- highest attempt that was started
     started_at  timestamptz,                                             -- of that attempt
     starts      int NOT NULL DEFAULT 0,                                  -- of that attempt: how often it was begun
+    run         int NOT NULL DEFAULT 0,                                  -- goes up at every beginning: only the latest may write
     answered    int NOT NULL DEFAULT 0,                                  -- highest attempt that was answered
     answer      jsonb,                                                   -- the outcome, as it was sent
     owed        boolean NOT NULL DEFAULT false,                          -- a later job gives, or publishes, the answer
@@ -523,7 +524,7 @@ GRANT INSERT ON audit TO leadsaga_engine;
 GRANT SELECT ON tenants TO leadsaga_steps;
 GRANT SELECT, UPDATE ON discord_webhooks TO leadsaga_steps;
 GRANT SELECT, INSERT, UPDATE ON effects, quota_periods, holds, model_calls, leads, intents, notices TO leadsaga_steps;
-GRANT SELECT, INSERT, UPDATE, DELETE ON work_due TO leadsaga_steps;
+GRANT SELECT, INSERT, DELETE, UPDATE (due_at, weight, since, version) ON work_due TO leadsaga_steps;
 GRANT DELETE ON leads TO leadsaga_steps;
 GRANT SELECT, INSERT ON ledger, carriers TO leadsaga_steps;
 GRANT SELECT, INSERT, DELETE ON uncarried TO leadsaga_steps;
@@ -535,6 +536,7 @@ GRANT SELECT (tenant_id, disabled_at, disabled_reason), INSERT, UPDATE ON discor
 GRANT SELECT ON requests, sagas, saga_log, events_out, dead_letters, effects, quota_periods, holds, model_calls,
     leads, ledger, intents, carriers, uncarried, notices, work_due, audit TO leadsaga_operator;
 GRANT SELECT, INSERT ON orders TO leadsaga_operator;
+GRANT UPDATE (status) ON dead_letters TO leadsaga_operator;  -- to close one that belongs to no parked saga
 GRANT INSERT ON audit TO leadsaga_operator;
 
 GRANT SELECT ON tenants, requests, sagas, saga_log, events_out, orders, dead_letters, effects, quota_periods, holds,
@@ -608,6 +610,8 @@ CREATE POLICY operator ON orders TO leadsaga_operator USING (true) WITH CHECK (t
 CREATE POLICY reader ON orders FOR SELECT TO leadsaga_reader USING (true);
 CREATE POLICY engine ON dead_letters TO leadsaga_engine USING (true) WITH CHECK (true);
 CREATE POLICY operator ON dead_letters FOR SELECT TO leadsaga_operator USING (true);
+CREATE POLICY operator_close ON dead_letters FOR UPDATE TO leadsaga_operator
+    USING (status = 'open') WITH CHECK (status = 'resolved');
 CREATE POLICY reader ON dead_letters FOR SELECT TO leadsaga_reader USING (true);
 
 -- Tenants: known to all; a step sees only the one it works for.
@@ -662,8 +666,12 @@ CREATE POLICY steps ON notices TO leadsaga_steps
 CREATE POLICY operator ON notices FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY reader ON notices FOR SELECT TO leadsaga_reader USING (tenant_id = (SELECT current_tenant()));
 
--- Who has work that is due: ids and times only.
-CREATE POLICY steps ON work_due TO leadsaga_steps USING (true) WITH CHECK (true);
+-- Who has work that is due: ids and times only. A step finds the due ones of all tenants and puts their times
+-- off while it visits them; rows come and go for the tenant that it works for alone.
+CREATE POLICY steps ON work_due FOR SELECT TO leadsaga_steps USING (true);
+CREATE POLICY steps_claim ON work_due FOR UPDATE TO leadsaga_steps USING (true);
+CREATE POLICY steps_add ON work_due FOR INSERT TO leadsaga_steps WITH CHECK (tenant_id = (SELECT current_tenant()));
+CREATE POLICY steps_remove ON work_due FOR DELETE TO leadsaga_steps USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY operator ON work_due FOR SELECT TO leadsaga_operator USING (true);
 CREATE POLICY reader ON work_due FOR SELECT TO leadsaga_reader USING (true);
 

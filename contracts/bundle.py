@@ -32,6 +32,12 @@ class Bundle(BaseModel, Generic[T]):
     items: list[T]
 
 
+MOST_ITEMS = 1000
+"""In one message. What claims to carry more is not one of ours, and would not fit into one transaction."""
+
+TOO_MANY = f"more than {MOST_ITEMS} items"
+
+
 def encode(items: Sequence[BaseModel]) -> bytes:
     return b'{"v":%d,"items":[%s]}' % (
         WIRE_VERSION,
@@ -43,9 +49,11 @@ def decode(body: bytes, item_type: Any) -> list[Any]:
     """Items of `item_type`, or `Malformed` in place of what cannot be understood. Never raises."""
     adapter = _bundle_of(item_type)
     try:
-        return list(adapter.validate_json(body).items)
+        items = list(adapter.validate_json(body).items)
     except ValidationError:
         pass
+    else:
+        return items if len(items) <= MOST_ITEMS else [Malformed(body, TOO_MANY)]
     try:
         return _one_by_one(body, item_type)
     except RecursionError:
@@ -74,6 +82,8 @@ def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
     items = parsed.get("items", [parsed])
     if not isinstance(items, list):
         return [Malformed(body, "items is not a list")]
+    if len(items) > MOST_ITEMS:
+        return [Malformed(body, TOO_MANY)]
     return [_decode_item(item, item_type) for item in items]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -15,11 +15,12 @@ from contracts.names import Names
 from contracts.process import logs
 from contracts.process.consuming import make_broker
 from contracts.process.health import serving
-from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
+from contracts.process.lifecycle import STARTING, consumers_running, readiness, stop_on_signals
 from contracts.process.postgres import Database, connect
 from contracts.process.publishing import Publisher, publishing
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
+from contracts.process.waiting import Stopped
 from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.run.chores import Chores
@@ -52,20 +53,34 @@ async def run(stopping: asyncio.Event | None = None) -> None:
     engine, pool = load(EngineSettings), load(PoolSettings)
     logs.configure("orchestrator", process.log_level)
     stopping = stopping or stop_on_signals()
-    names = Names(broker_settings.queue_prefix)
+    with suppress(Stopped):
+        await _run(process, broker_settings, engine, pool, stopping)
+
+
+async def _run(
+    process: ProcessSettings,
+    broker_settings: BrokerSettings,
+    engine: EngineSettings,
+    pool: PoolSettings,
+    stopping: asyncio.Event,
+) -> None:
+    names, checks = Names(broker_settings.queue_prefix), dict(STARTING)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            connect(engine.engine_url.get_secret_value(), pool, name="orchestrator")
+        await stack.enter_async_context(serving(process, checks))
+        url = engine.engine_url.get_secret_value()
+        database = await stack.enter_async_context(connect(url, pool, name="orchestrator", stopping=stopping))
+        publisher = await stack.enter_async_context(
+            publishing(broker_settings, name="orchestrator", stopping=stopping)
         )
-        publisher = await stack.enter_async_context(publishing(broker_settings, name="orchestrator"))
         queues = await _declare(publisher, names)
         loop, front, chores = _assemble(database, publisher, names, process, engine)
         broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
         Ears(loop, front, names).subscribe(broker, queues)
-        await stack.enter_async_context(serving(process, readiness(broker, publisher, database)))
         tasks = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
         await stack.enter_async_context(_working(tasks, stopping))
         await stack.enter_async_context(consumers_running(broker))
+        checks.clear()
+        checks.update(readiness(broker, publisher, database))
         log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])
         await stopping.wait()
         log.info("stopping")

@@ -1,12 +1,12 @@
 """Settings of the orchestrator and of the operators' tool, one class per concern."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from contracts.process.settings import Settings
+from contracts.process.settings import PostgresUrl, Settings
 
 
 class EngineSettings(Settings):
-    engine_url: SecretStr
+    engine_url: PostgresUrl
     """Postgres URL of the role leadsaga_engine."""
     max_in_flight: int = Field(default=1000, ge=1)
     """Sagas under way at a time, over all tenants; the rest waits its turn in the database."""
@@ -19,10 +19,10 @@ class EngineSettings(Settings):
 
 
 class OperatorSettings(Settings):
-    operator_url: SecretStr
+    operator_url: PostgresUrl
     """Postgres URL of the role leadsaga_operator."""
 
 
 class AdminSettings(Settings):
-    database_url: SecretStr
+    database_url: PostgresUrl
     """Postgres URL of a role that may create roles and schemas; only `leadsaga migrate` uses it."""

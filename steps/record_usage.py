@@ -1,6 +1,7 @@
 """The pivot: in one transaction the drafts become visible, are counted, enter the ledger and settle the hold.
 
-Billed is what was delivered: the count is taken here, from the rows that this transaction makes visible.
+Billed is what was delivered: the count is taken here, from the rows that this transaction makes visible. They
+are never more than the request asked for; drafts beyond that, the worst ones, are discarded.
 """
 
 from collections import defaultdict
@@ -14,15 +15,24 @@ from contracts.events import LEADS_PER_EVENT, Event, Lead, LeadsReady
 from contracts.facts import UsageRecorded
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome, Rejected
+from contracts.requests import LeadRequested
 from steps.billing.due import note_usage
 from steps.billing.settings import flush_pace
 from steps.runtime.step import Batch, Connection, Step
 
 _SHOW = """
-WITH shown AS (
-    UPDATE leads SET visible_at = now()
-    WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NULL
-    RETURNING saga_id
+WITH ranked AS (
+    SELECT lead_id, asked.leads AS asked,
+           row_number() OVER (PARTITION BY l.saga_id ORDER BY l.score DESC, l.lead_id) AS place
+    FROM leads l JOIN unnest($2::uuid[], $3::int[]) AS asked (saga_id, leads) USING (saga_id)
+    WHERE l.tenant_id = $1 AND l.visible_at IS NULL
+), discarded AS (
+    DELETE FROM leads l USING ranked r
+    WHERE l.tenant_id = $1 AND l.lead_id = r.lead_id AND r.place > r.asked
+), shown AS (
+    UPDATE leads l SET visible_at = now() FROM ranked r
+    WHERE l.tenant_id = $1 AND l.lead_id = r.lead_id AND r.place <= r.asked
+    RETURNING l.saga_id
 )
 SELECT saga_id, count(*)::int AS leads FROM shown GROUP BY saga_id
 """
@@ -59,7 +69,12 @@ ORDER BY saga_id, score DESC, lead_id
 
 async def record_usage(connection: Connection, commands: Sequence[Command]) -> list[Outcome]:
     tenant_id = commands[0].tenant_id
-    rows = await connection.fetch(_SHOW, tenant_id, [command.saga_id for command in commands])
+    rows = await connection.fetch(
+        _SHOW,
+        tenant_id,
+        [command.saga_id for command in commands],
+        [command.asked(LeadRequested).leads for command in commands],
+    )
     shown = {row["saga_id"]: row["leads"] for row in rows}
     counted = [command for command in commands if shown.get(command.saga_id)]
     ledger_ids = {command.saga_id: _new_id() for command in counted}

@@ -92,9 +92,14 @@ def read_delivery(message: Any, item_type: Any) -> Delivery:
         message_id=raw.message_id or "",
         routing_key=raw.routing_key or "",
         redelivered=bool(raw.redelivered),
-        count=int(headers.get("x-delivery-count", 0)),
+        count=_count(headers.get("x-delivery-count")),
         headers=headers,
     )
+
+
+def _count(header: Any) -> int:
+    """On a first delivery the header may be the publisher's own, and anything at all."""
+    return header if type(header) is int else 0
 
 
 def consuming(broker: RabbitBroker) -> bool:

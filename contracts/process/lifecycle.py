@@ -31,6 +31,14 @@ async def consumers_running(broker: RabbitBroker) -> AsyncIterator[None]:
         await broker.stop()
 
 
+async def not_yet() -> bool:
+    return False
+
+
+STARTING: dict[str, Check] = {"started": not_yet}
+"""While a process waits for its services it is live, and not ready."""
+
+
 def readiness(broker: RabbitBroker, publisher: Publisher, database: Database) -> dict[str, Check]:
     async def consumers() -> bool:
         return consuming(broker)

@@ -1,4 +1,4 @@
-"""JSON logs, one object a line. Ids are bound per message: saga, step, attempt, tenant."""
+"""JSON logs, one object a line. `service` is in every line; a line about a saga, step or tenant names it."""
 
 import logging
 import sys
@@ -7,7 +7,11 @@ from typing import Any
 
 import structlog
 
-SECRET_WORDS = ("password", "secret", "token", "api_key", "authorization", "url", "dsn")
+SECRET_WORDS = (
+    *("password", "passwords", "secret", "secrets", "token", "api_key", "authorization"),
+    *("url", "urls", "dsn", "webhook"),
+)
+"""Whole words of a name, as `_` divides it: `amqp_url` is one, `input_tokens` counts."""
 
 
 def configure(service: str, level: str = "info") -> None:
@@ -34,7 +38,7 @@ def configure(service: str, level: str = "info") -> None:
 def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A last line of defence: values under telling names never leave the process."""
     for key in event:
-        if any(word in key.lower() for word in SECRET_WORDS):
+        if any(f"_{word}_" in f"_{key.lower()}_" for word in SECRET_WORDS):
             event[key] = "***"
     return event
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from contracts.process.settings import PoolSettings
+from contracts.process.settings import BadSettings, PoolSettings
+from contracts.process.waiting import until_answers
 
 Connection = asyncpg.pool.PoolConnectionProxy
 """What a transaction hands out. Annotated here once, since asyncpg's own names differ for pools."""
@@ -21,6 +22,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
     asyncpg.PostgresIOError,
     asyncpg.ReadOnlySQLTransactionError,
     TimeoutError,
@@ -32,8 +34,10 @@ AGAIN: tuple[type[Exception], ...] = (
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.InvalidCachedStatementError,
+    asyncpg.QueryCanceledError,
 )
-"""The unit of work was unlucky: the same again may succeed at once."""
+"""The unit of work was unlucky: it lost a race, or its time ran out behind a lock or a slow disk. It was
+rolled back, and the same again may succeed."""
 
 
 TROUBLE: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
@@ -66,32 +70,11 @@ async def set_tenant(connection: Any, tenant_id: str) -> None:
 
 
 @asynccontextmanager
-async def connect(url: str, pool: PoolSettings, *, name: str) -> AsyncIterator[Database]:
-    """Waits until the database answers. Sessions cannot hang: statements, locks and idle transactions are
-    limited by the server."""
-    millis = str(int(pool.statement_timeout * 1000))
-    settings = {
-        "application_name": f"leadsaga {name}",
-        "search_path": "leadsaga",
-        "timezone": "UTC",
-        "statement_timeout": millis,
-        "lock_timeout": millis,
-        "idle_in_transaction_session_timeout": str(int(pool.statement_timeout * 4000)),
-    }
-    while True:
-        try:
-            made = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=pool.pool_size,
-                command_timeout=pool.statement_timeout * 2,
-                timeout=10,
-                server_settings=settings,
-            )
-        except AWAY:
-            await asyncio.sleep(0.5)
-        else:
-            break
+async def connect(
+    url: str, pool: PoolSettings, *, name: str, stopping: asyncio.Event | None = None
+) -> AsyncIterator[Database]:
+    """Waits until the database answers. Raises BadSettings when it refuses the user, and Stopped."""
+    made = await until_answers(lambda: _pool(url, pool, name), "Postgres", AWAY, stopping or asyncio.Event())
     try:
         yield Database(made)
     finally:
@@ -100,3 +83,28 @@ async def connect(url: str, pool: PoolSettings, *, name: str) -> AsyncIterator[D
                 await made.close()
         except AWAY:
             made.terminate()
+
+
+async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncpg.Record]":
+    """Its sessions cannot hang: statements, locks and idle transactions are limited by the server."""
+    millis = pool.statement_timeout * 1000
+    settings = {
+        "application_name": f"leadsaga {name}",
+        "search_path": "leadsaga",
+        "timezone": "UTC",
+        "statement_timeout": str(int(millis)),
+        "lock_timeout": str(int(millis / 3)),
+        "idle_in_transaction_session_timeout": str(int(millis * 4)),
+    }
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=pool.pool_size,
+            command_timeout=pool.statement_timeout * 2,
+            timeout=10,
+            server_settings=settings,
+        )
+    except asyncpg.InvalidAuthorizationSpecificationError:
+        reason = "the database refuses its user or password"
+        raise BadSettings([f"the Postgres URL of {name}: {reason}"]) from None

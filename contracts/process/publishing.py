@@ -12,18 +12,30 @@ from dataclasses import dataclass, field
 import aio_pika
 import uuid_utils
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError, PublishError
+from aio_pika.exceptions import AMQPError, AuthenticationError, PublishError
 
-from contracts.process.settings import BrokerSettings
+from contracts.process.settings import BadSettings, BrokerSettings
+from contracts.process.waiting import until_answers
+
+SLICE = 200
+SLICE_BYTES = 2_000_000
 
 BROKER_AWAY: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, RuntimeError)
 
 
-class Unconfirmed(Exception):
+class NotPublished(Exception):
+    """`left` are the messages to publish again: what went before them is confirmed."""
+
+    def __init__(self, why: str, left: "Sequence[Outgoing]") -> None:
+        super().__init__(why)
+        self.left = left
+
+
+class Unconfirmed(NotPublished):
     """The broker did not confirm a message in time, or at all: it may or may not have it."""
 
 
-class Unroutable(Exception):
+class Unroutable(NotPublished):
     """No queue takes this message: the topology is incomplete, and going on would lose it."""
 
 
@@ -38,6 +50,16 @@ class Outgoing:
     headers: dict[str, str | int] = field(default_factory=dict)
 
 
+def slice_of(messages: Sequence[Outgoing]) -> int:
+    """How many of the first messages travel together: `SLICE` of them, or fewer that fill `SLICE_BYTES`."""
+    size = 0
+    for count, message in enumerate(messages[:SLICE]):
+        size += len(message.body)
+        if count and size > SLICE_BYTES:
+            return count
+    return min(len(messages), SLICE)
+
+
 class Publisher:
     def __init__(self, connection: AbstractRobustConnection, settings: BrokerSettings) -> None:
         self._connection = connection
@@ -45,6 +67,7 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
+        self._failing = False
 
     @property
     def connection(self) -> AbstractRobustConnection:
@@ -52,14 +75,28 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
+        """False as well while the last publish failed: nothing gets through, whatever the line says."""
         channel = self._channel
-        return self._connection.connected.is_set() and (channel is None or not channel.is_closed)
+        alive = self._connection.connected.is_set() and (channel is None or not channel.is_closed)
+        return alive and not self._failing
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns when the broker has confirmed every message. Raises Unroutable or Unconfirmed; then any
-        part of them may have arrived, and the whole must be published again."""
-        if not messages:
-            return
+        """Returns when the broker has confirmed every message. Raises Unroutable or Unconfirmed, which say
+        what is left to be published; some of that may have arrived all the same. Travels in slices, each with
+        a time limit of its own, so that no amount is too much for it."""
+        rest = list(messages)
+        while rest:
+            size = slice_of(rest)
+            try:
+                await self._publish_together(rest[:size])
+            except NotPublished as failure:
+                self._failing = True
+                failure.left = rest
+                raise
+            self._failing = False
+            rest = rest[size:]
+
+    async def _publish_together(self, messages: Sequence[Outgoing]) -> None:
         returned: BaseException | None = None
         failed: BaseException | None = None
         try:
@@ -73,9 +110,9 @@ class Publisher:
         # Both may happen at once; raised from inside the clauses they would leave as a group.
         if failed is not None:
             await self._drop_channel()
-            raise Unconfirmed(type(failed).__name__) from failed
+            raise Unconfirmed(type(failed).__name__, messages) from failed
         if returned is not None:
-            raise Unroutable(str(returned)) from returned
+            raise Unroutable("a message was returned", messages) from returned
 
     async def _publish(self, message: Outgoing) -> None:
         exchange = await self._exchange(message.exchange)
@@ -116,20 +153,13 @@ class Publisher:
 
 
 @asynccontextmanager
-async def publishing(settings: BrokerSettings, *, name: str) -> AsyncIterator[Publisher]:
-    """Waits until the broker answers."""
-    while True:
-        try:
-            connection = await aio_pika.connect_robust(
-                settings.amqp_url.get_secret_value(),
-                client_properties={"connection_name": f"leadsaga {name} publish"},
-                heartbeat=15,
-                reconnect_interval=1,
-            )
-        except BROKER_AWAY:
-            await asyncio.sleep(0.5)
-        else:
-            break
+async def publishing(
+    settings: BrokerSettings, *, name: str, stopping: asyncio.Event | None = None
+) -> AsyncIterator[Publisher]:
+    """Waits until the broker answers. Raises BadSettings when it refuses the user, and Stopped."""
+    connection = await until_answers(
+        lambda: _connect(settings, name), "RabbitMQ", BROKER_AWAY, stopping or asyncio.Event()
+    )
     try:
         yield Publisher(connection, settings)
     finally:
@@ -138,3 +168,15 @@ async def publishing(settings: BrokerSettings, *, name: str) -> AsyncIterator[Pu
                 await connection.close()
         except BROKER_AWAY:
             pass  # the broker is gone; so is the connection
+
+
+async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnection:
+    try:
+        return await aio_pika.connect_robust(
+            settings.amqp_url.get_secret_value(),
+            client_properties={"connection_name": f"leadsaga {name} publish"},
+            heartbeat=15,
+            reconnect_interval=1,
+        )
+    except AuthenticationError:
+        raise BadSettings(["LEADSAGA_AMQP_URL: the broker refuses its user or password"]) from None

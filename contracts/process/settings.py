@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 S = TypeVar("S", bound=BaseSettings)
@@ -23,6 +23,19 @@ class BadSettings(SystemExit):
 
     def __str__(self) -> str:
         return "\n".join(self.faults)
+
+
+def _of_scheme(*schemes: str) -> AfterValidator:
+    def check(url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return url
+
+    return AfterValidator(check)
+
+
+AmqpUrl = Annotated[SecretStr, _of_scheme("amqp", "amqps")]
+PostgresUrl = Annotated[SecretStr, _of_scheme("postgresql", "postgres")]
 
 
 class Settings(BaseSettings):
@@ -49,7 +62,7 @@ class ProcessSettings(Settings):
 
 
 class BrokerSettings(Settings):
-    amqp_url: SecretStr
+    amqp_url: AmqpUrl
     """Of RabbitMQ 3.10 or newer, virtual host included."""
     queue_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
     """Keeps systems apart that share a virtual host."""

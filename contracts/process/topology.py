@@ -15,6 +15,8 @@ DELIVERY_LIMIT = 1000
 """Only catches what kills its consumer before it can be decoded. The runtime deals with poison long before;
 restarts of healthy consumers raise the count of everything they had prefetched."""
 
+NEVER = 1_000_000_000
+
 
 async def declare_exchanges(channel: AbstractChannel, names: Names) -> None:
     await channel.declare_exchange(names.requests_exchange, ExchangeType.TOPIC, durable=True)
@@ -51,7 +53,10 @@ async def _declare_work_queue(
     dead-lettering keeps messages in the source while the target does not exist."""
     grave = dead or name
     letters = await channel.declare_queue(
-        names.dead_queue(grave), durable=True, arguments={"x-queue-type": "quorum"}
+        names.dead_queue(grave),
+        durable=True,
+        # A dead letter has nowhere else to go: it is never given up, however often its reader dies.
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": NEVER},
     )
     await letters.bind(names.dead_exchange, routing_key=grave)
     return await channel.declare_queue(

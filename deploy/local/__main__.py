@@ -59,7 +59,7 @@ def _up(console: Console) -> int:
 def _down(console: Console) -> int:
     from deploy.local.up import down  # noqa: PLC0415
 
-    return down(default_place(), console)
+    return asyncio.run(down(default_place(), console))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 from rich.console import Console
@@ -10,10 +9,12 @@ from rich.console import Console
 from deploy.local.demo import scenario, shop
 from deploy.local.place import write_environment
 from deploy.local.services.ports import LOOPBACK
+from deploy.local.services.processes import Identity, gone
 from deploy.local.system import System, running
 from deploy.sandbox.client import SandboxAdmin
 
 DOWN_SECONDS = 60.0
+SIGNATURE = "up.pid"
 
 
 async def up(directory: Path, console: Console) -> int:
@@ -21,23 +22,22 @@ async def up(directory: Path, console: Console) -> int:
     time_scale = float(os.environ.get("LEADSAGA_TIME_SCALE", "1"))
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o711)
-    pid_file = directory / "up.pid"
     console.print(f"Starting on {directory}", markup=False)
     async with running(
         directory, durable=True, time_scale=time_scale, throw_away=False, say=console.print
     ) as system:
-        pid_file.write_text(str(os.getpid()), encoding="ascii")
+        _sign(directory)
         try:
             await _furnish(system, directory)
             _tell(system, directory, console)
             await system.children.watch(console.print)
         finally:
-            pid_file.unlink(missing_ok=True)
+            (directory / SIGNATURE).unlink(missing_ok=True)
     return 0
 
 
 async def _furnish(system: System, directory: Path) -> None:
-    """The first time: the plans and tenants of the demo, so that there is somebody to ask for leads."""
+    """Once: the plans and tenants of the demo, so that there is somebody to ask for leads."""
     done = directory / "furnished"
     if done.exists():
         return
@@ -67,21 +67,32 @@ def _tell(system: System, directory: Path, console: Console) -> None:
     )
 
 
-def down(directory: Path, console: Console) -> int:
-    """Asks a running `up` to stop and waits for it."""
+def _sign(directory: Path) -> None:
+    """Leaves word of who runs here: number and start, for the kernel gives numbers to others afterwards."""
+    me = Identity.of(os.getpid())
+    assert me is not None
+    (directory / SIGNATURE).write_text(f"{me.pid} {me.started}", encoding="ascii")
+
+
+def _signed(directory: Path) -> Identity | None:
+    """Who runs here. None when nobody does, whatever the last one left."""
     try:
-        pid = int((directory / "up.pid").read_text(encoding="ascii"))
-        os.kill(pid, signal.SIGTERM)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
+        pid, started = map(int, (directory / SIGNATURE).read_text(encoding="ascii").split())
+    except (FileNotFoundError, ValueError):
+        return None
+    found = Identity(pid, started)
+    return found if found.lives() else None
+
+
+async def down(directory: Path, console: Console) -> int:
+    """Asks a running `up` to stop and waits for it."""
+    running_here = _signed(directory)
+    if running_here is None:
         console.print("nothing is running here")
         return 0
-    deadline = time.monotonic() + DOWN_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            console.print("stopped")
-            return 0
-        time.sleep(0.1)
-    console.print(f"process {pid} has not stopped after {DOWN_SECONDS:g} s", style="red")
+    running_here.signal(signal.SIGTERM)
+    if await gone([running_here], DOWN_SECONDS):
+        console.print("stopped")
+        return 0
+    console.print(f"process {running_here.pid} has not stopped after {DOWN_SECONDS:g} s", style="red")
     return 1

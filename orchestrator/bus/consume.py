@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from faststream.rabbit import RabbitBroker
 from pydantic import ValidationError
 
-from contracts.bundle import Bundle, Malformed, decode
+from contracts.bundle import Bundle, Malformed, decode, encode
 from contracts.messages import Command, Reply
 from contracts.names import REPLIES, REQUESTS, Names
 from contracts.process import logs
@@ -93,7 +93,7 @@ class Ears:
         await self.loop.handle(
             [
                 Misunderstood(
-                    self.letter(queue, delivery, number, "Malformed", each.reason),
+                    self.letter(queue, delivery, number, "Malformed", each.reason, each.raw),
                     self._refusal(delivery, each) if queue == REQUESTS else None,
                 )
                 for number, each in enumerate(delivery.malformed)
@@ -111,9 +111,12 @@ class Ears:
         said = hashlib.sha256(each.raw).hexdigest()
         return refusal_to(asker, said, each.reason, self.loop.around.clock())
 
-    def letter(self, queue: str, delivery: Delivery, number: int, error: str, reason: str) -> Letter:
+    def letter(  # noqa: PLR0913, PLR0917 - the columns of a letter
+        self, queue: str, delivery: Delivery, number: int, error: str, reason: str, raw: bytes
+    ) -> Letter:
         """Unique by message and item, so that what is delivered again is buried once. The body counts, for
-        some senders give all their messages the same id."""
+        some senders give all their messages the same id. Keeps the exact bytes of a message, or `raw`, the
+        item's own, of one that carried several."""
         body = hashlib.sha256(delivery.body).hexdigest()[:16]
         return Letter(
             dead_letter_id=self.loop.around.new_id(),
@@ -121,7 +124,7 @@ class Ears:
             message_id=f"{delivery.message_id}:{body}:{number}",
             error=error,
             reason=reason,
-            message=delivery.body,
+            message=delivery.body if len(delivery.items) <= 1 else raw,
         )
 
 
@@ -136,9 +139,11 @@ class _Drain:
         died = str(delivery.headers.get("x-first-death-reason", "rejected"))
         error = str(delivery.headers.get("error", "BrokerGaveUp"))
         reason = str(delivery.headers.get("reason", f"the broker gave the message up: {died}"))
+        delivery = replace(delivery, items=decode(delivery.body, Command))
         items = list[Item]()
-        for number, command in enumerate(decode(delivery.body, Command)):
-            letter = self.ears.letter(self.queue, delivery, number, error, reason)
+        for number, command in enumerate(delivery.items):
+            raw = command.raw if isinstance(command, Malformed) else encode([command])
+            letter = self.ears.letter(self.queue, delivery, number, error, reason, raw)
             if isinstance(command, Command):
                 items.append(Died(_of_saga(letter, command), command))
             else:

@@ -8,7 +8,7 @@ from contracts.bundle import encode
 from contracts.messages import Command
 from contracts.names import Names, event_key
 from contracts.process import logs
-from contracts.process.publishing import Outgoing, Publisher, Unconfirmed, Unroutable
+from contracts.process.publishing import NotPublished, Outgoing, Publisher
 from orchestrator.core.definition import Saga
 from orchestrator.observe import metrics
 from orchestrator.run.items import Outbox
@@ -36,7 +36,8 @@ def publisher_of(
             try:
                 await publisher.publish(messages)
                 break
-            except (Unconfirmed, Unroutable) as error:
+            except NotPublished as error:
+                messages = list(error.left)
                 # Nothing more is taken meanwhile: the loop waits here, and its sources stay unacknowledged.
                 metrics.PUBLISH_FAILURES.inc()
                 log.warning("publish_not_confirmed", **logs.fault(error))

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from contracts.process.postgres import Database
 from orchestrator.operate import audit
-from orchestrator.operate.errors import NotFound
+from orchestrator.operate.errors import NotFound, Refused
+from orchestrator.operate.find import expect_tenant
 from orchestrator.operate.plain import rows
 
 KEPT = frozenset(
@@ -62,13 +63,22 @@ ORDER BY last_at DESC, dead_letter_id DESC LIMIT $3
 
 _ONE = f"SELECT {_COLUMNS} FROM dead_letters WHERE dead_letter_id = $1"  # noqa: S608 - constants of this file
 
+_PARKED = "SELECT EXISTS (SELECT FROM sagas WHERE tenant_id = $1 AND saga_id = $2 AND status = 'parked')"
+
+_CLOSE = f"""
+UPDATE dead_letters SET status = 'resolved' WHERE dead_letter_id = $1 AND status = 'open' RETURNING {_COLUMNS}
+"""  # noqa: S608 - constants of this file
+
 
 async def dead_letters(
     database: Database, *, tenant_id: str | None = None, everything: bool = False, limit: int = 50
 ) -> list[DeadLetter]:
-    """Open ones, or all; the newest first."""
+    """Open ones, or all; the newest first. Raises NotFound for an unknown tenant, if no message named it."""
     async with database.transaction() as connection:
-        return rows(DeadLetter, await connection.fetch(_LIST, tenant_id, everything, limit))
+        found = rows(DeadLetter, await connection.fetch(_LIST, tenant_id, everything, limit))
+        if not found:
+            await expect_tenant(connection, tenant_id)
+    return found
 
 
 async def open_letter(database: Database, dead_letter_id: UUID) -> Opened:
@@ -92,6 +102,33 @@ async def exact_bytes(database: Database, dead_letter_id: UUID, *, actor: str, r
             after={"dead_letter_id": dead_letter_id},
         )
     return message
+
+
+async def close(database: Database, dead_letter_id: UUID, *, actor: str, reason: str) -> DeadLetter:
+    """A person dealt with it; audited in the same transaction. Raises NotFound, and Refused without a reason,
+    for one that is not open, and for one whose saga is parked: what becomes of the saga closes it."""
+    if not reason.strip():
+        raise Refused("closing a dead letter needs a reason")
+    async with database.transaction() as connection:
+        letter, _ = await _read(connection, dead_letter_id)
+        if letter.status != "open":
+            raise Refused(f"the dead letter is not open: {letter.status}")
+        if await connection.fetchval(_PARKED, letter.tenant_id, letter.saga_id):
+            raise Refused(f"its saga {letter.saga_id} is parked: replay or resolve that, and it closes by itself")
+        closed = rows(DeadLetter, await connection.fetch(_CLOSE, dead_letter_id))
+        if not closed:
+            raise Refused("the dead letter was closed by somebody else just now")
+        await audit.record(
+            connection,
+            actor=actor,
+            action="close dead letter",
+            tenant_id=letter.tenant_id,
+            saga_id=letter.saga_id,
+            reason=reason.strip(),
+            before={"status": letter.status},
+            after={"dead_letter_id": dead_letter_id, "status": closed[0].status},
+        )
+    return closed[0]
 
 
 async def _read(connection: Any, dead_letter_id: UUID) -> tuple[DeadLetter, bytes]:

@@ -68,9 +68,12 @@ async def sagas(
     saga: str | None = None,
     limit: int = 50,
 ) -> list[Standing]:
-    """The newest first."""
+    """The newest first. Raises NotFound for an unknown tenant."""
     async with database.transaction() as connection:
-        return rows(Standing, await connection.fetch(_LIST, tenant_id, status, saga, limit))
+        found = rows(Standing, await connection.fetch(_LIST, tenant_id, status, saga, limit))
+        if not found:
+            await expect_tenant(connection, tenant_id)
+    return found
 
 
 async def find(
@@ -93,12 +96,12 @@ async def find(
     return rows(Standing, found)[0]
 
 
-async def find_id(connection: Any, saga_id: UUID) -> Standing:
-    """Raises NotFound."""
-    found = rows(Standing, await connection.fetch(_BY_ID, saga_id, None))
-    if not found:
-        raise NotFound(f"there is no saga {saga_id}")
-    return found[0]
+async def expect_tenant(connection: Any, tenant_id: str | None) -> None:
+    """That nothing was found of a tenant means something only if it exists. Raises NotFound."""
+    if tenant_id is None:
+        return
+    if not await connection.fetchval("SELECT EXISTS (SELECT FROM tenants WHERE tenant_id = $1)", tenant_id):
+        raise NotFound(f"there is no tenant {tenant_id}")
 
 
 def _uuid(text: str) -> UUID | None:

@@ -10,7 +10,7 @@ import uuid_utils.compat
 from contracts.process.postgres import Database
 from orchestrator.operate import audit
 from orchestrator.operate.errors import Refused
-from orchestrator.operate.find import find_id
+from orchestrator.operate.find import find
 
 Kind = Literal["cancel", "replay", "resolve"]
 Verdict = Literal["done", "not_done"]
@@ -43,30 +43,32 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 async def order(  # noqa: PLR0913 - what an order says
     database: Database,
-    saga_id: UUID,
+    named: str,
     kind: Kind,
     *,
     actor: str,
     reason: str,
+    tenant_id: str | None = None,
     verdict: Verdict | None = None,
     wait: float = 15.0,
 ) -> Ordered:
-    """Waits up to `wait` seconds for the result. Raises NotFound, and Refused without a reason. An order that
+    """For the saga with this id, or that began with this request (or refund) id. Waits up to `wait` seconds for
+    the result. Raises NotFound, and Refused without a reason or when several sagas are meant. An order that
     nobody takes in time stays, and is carried out as soon as an orchestrator runs."""
     if not reason.strip():
         raise Refused("an order needs a reason")
     order_id = uuid_utils.compat.uuid7()
     async with database.transaction() as connection:
-        standing = await find_id(connection, saga_id)
+        standing = await find(connection, named, tenant_id)
         await connection.execute(
-            _INSERT, order_id, standing.tenant_id, saga_id, kind, verdict, actor, reason.strip()
+            _INSERT, order_id, standing.tenant_id, standing.saga_id, kind, verdict, actor, reason.strip()
         )
         await audit.record(
             connection,
             actor=actor,
             action=f"order {kind}",
             tenant_id=standing.tenant_id,
-            saga_id=saga_id,
+            saga_id=standing.saga_id,
             reason=reason.strip(),
             before={"status": standing.status, "step": standing.step, "direction": standing.direction},
             after={"order_id": order_id, "verdict": verdict},
@@ -74,7 +76,7 @@ async def order(  # noqa: PLR0913 - what an order says
     return Ordered(
         order_id=order_id,
         tenant_id=standing.tenant_id,
-        saga_id=saga_id,
+        saga_id=standing.saga_id,
         kind=kind,
         verdict=verdict,
         result=await _result(database, order_id, wait),

@@ -23,9 +23,13 @@ _VERIFIER = re.compile(r"^SCRAM-SHA-256\$\d+:[A-Za-z0-9+/=]+\$[A-Za-z0-9+/=]+:[A
 
 class RoleUrls(Settings):
     engine_url: SecretStr | None = None
+    """Its password, if it holds one, is what `leadsaga migrate` sets for the role leadsaga_engine."""
     steps_url: SecretStr | None = None
+    """Its password, if it holds one, is what `leadsaga migrate` sets for the role leadsaga_steps."""
     operator_url: SecretStr | None = None
+    """Its password, if it holds one, is what `leadsaga migrate` sets for the role leadsaga_operator."""
     reader_url: SecretStr | None = None
+    """Its password, if it holds one, is what `leadsaga migrate` sets for the role leadsaga_reader."""
 
 
 def passwords(urls: RoleUrls) -> dict[str, str]:

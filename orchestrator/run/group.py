@@ -176,7 +176,10 @@ class _Session:
             attempt=command.attempt,
             reason=letter.reason,
         )
-        self.letters.append(letter if work.take(news) else replace(letter, status="moot"))
+        work.take(news)
+        # A saga that goes on, or turns back, by itself needs nobody: the letter is kept, but not open.
+        parked = work.state.status == "parked"
+        self.letters.append(letter if parked else replace(letter, status="moot"))
 
     def _order(self, order: Order) -> str:
         work = self.work.get(order.key)
@@ -195,7 +198,9 @@ class _Session:
         return "done" if work.take(news) else f"refused: the saga is {status}"
 
     def _attach(self, work: _Work, item: Asked) -> None:
-        """The same request again: the same answer again."""
+        """The same request again: the same answer again. A saga of this very group speaks for itself."""
+        if work.before.entries == 0:
+            return
         outbox = self.report.outbox
         outbox.events += speech.status_again(work.saga, work.before, self.at)
         if item.redelivered and work.state.step == work.saga.steps[0].name and work.state.attempt == 1:

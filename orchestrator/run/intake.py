@@ -161,5 +161,6 @@ def _dedupe_id(item: Asked) -> str:
 
 
 def content_hash(item: Asked) -> bytes:
-    """Of the parsed request, so that neither key order nor unknown fields make two of one."""
-    return hashlib.sha256(item.request.model_dump_json().encode()).digest()
+    """Of the parsed request, so that neither key order, unknown fields, nor fields that a later release adds
+    with a default make two of one."""
+    return hashlib.sha256(item.request.model_dump_json(exclude_defaults=True).encode()).digest()

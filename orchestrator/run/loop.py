@@ -5,7 +5,7 @@ A group is whatever arrived while the last one was handled: an idle system handl
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from contracts.process import logs
 from contracts.process.postgres import AGAIN, AWAY
@@ -80,11 +80,14 @@ class Loop:
         while True:
             try:
                 return await self._group(items)
-            except AWAY as error:
+            except (*AWAY, *AGAIN) as error:
                 log.warning("database_away", **logs.fault(error))
                 await asyncio.sleep(PAUSE)
+                # The commit may have succeeded with nobody there to hear it, as in a crash.
+                items = [_again(item) for item in items]
 
     async def _group(self, items: Sequence[Item]) -> Report:
+        unlucky: Exception | None = None
         for _ in range(LUCK):
             try:
                 return await process(self.around, items)
@@ -92,17 +95,21 @@ class Loop:
                 raise
             except AGAIN as error:
                 log.info("group_repeated", **logs.fault(error))
+                unlucky = error
             except Exception as error:  # noqa: BLE001 - one item is at fault: it must not stop the others
                 log.warning("group_failed", items=len(items), **logs.fault(error))
+                unlucky = None
                 break
-        if len(items) == 1:
-            return await self._bury(items[0])
-        return await self._one_by_one(items)
+        if len(items) > 1:
+            return await self._one_by_one(items)
+        if unlucky is not None:
+            raise unlucky
+        return await self._bury(items[0])
 
     async def _one_by_one(self, items: Sequence[Item]) -> Report:
         whole = Report()
         for item in items:
-            part = await self._group([item])
+            part = await self._patiently([item])
             for queue, commands in part.outbox.commands.items():
                 whole.outbox.commands.setdefault(queue, []).extend(commands)
             whole.outbox.events += part.outbox.events
@@ -113,10 +120,12 @@ class Loop:
         return whole
 
     async def _bury(self, item: Item) -> Report:
-        """What fails alone, again and again, is kept for a human. Timers and orders come again."""
+        """What fails alone, again and again, is kept for a human. Timers and orders come again. Nothing is
+        given up before it is kept."""
         letter = _letter(item, self.around)
-        if letter is not None and not await self._keep(letter) and not await self._keep(_bare(letter)):
+        while letter is not None and not await self._keep(letter) and not await self._keep(_bare(letter)):
             log.error("not_buried", queue=letter.queue, message_id=letter.message_id)
+            await asyncio.sleep(PAUSE)
         return Report()
 
     async def _keep(self, letter: Letter) -> bool:
@@ -125,12 +134,16 @@ class Loop:
         try:
             async with self.around.store.group() as group:
                 await group.bury([letter])
-        except AWAY:
+        except (*AWAY, *AGAIN):
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this letter
             log.warning("burial_failed", queue=letter.queue, **logs.fault(error))
             return False
         return True
+
+
+def _again(item: Item) -> Item:
+    return replace(item, redelivered=True) if isinstance(item, Asked | Answered) else item
 
 
 def _bare(letter: Letter) -> Letter:

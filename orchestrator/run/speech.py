@@ -23,6 +23,8 @@ class Asker(Model):
     request_id: RequestId
     refund_id: RequestId | None = None
 
+PARKED = "needs one of our people; nothing is lost, and nothing is charged twice"
+
 
 def command_for(saga: Saga, key: SagaKey, request_id: str, state: State) -> tuple[str, Command]:
     """The queue and the command of the attempt that the saga now waits for."""
@@ -132,7 +134,8 @@ def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> 
             return events.Failed(**common, reason=state.reason or "the request could not be carried out")
         case _:
             assert isinstance(entry, Parked)
-            return events.Parked(**common, step=entry.step, reason=entry.reason)
+            # The cause is for our people, who find it in the log; it may quote a vendor.
+            return events.Parked(**common, step=entry.step, reason=f"{entry.step} {PARKED}")
 
 
 def refusal(

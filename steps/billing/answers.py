@@ -34,10 +34,9 @@ ORDER BY e.saga_id, e.step LIMIT $3 FOR NO KEY UPDATE OF e
 _ANSWER = """
 UPDATE effects e SET answered = e.attempt, answer = a.answer::jsonb, updated_at = now(),
     state = CASE WHEN a.done THEN 'done' ELSE e.state END,
-    outside = CASE WHEN a.done THEN e.outside || jsonb_build_object(
-        'stripe_identifier', a.identifier, 'intent_id', a.intent_id::text) ELSE e.outside END
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bool[], $6::text[], $7::uuid[])
-    AS a (saga_id, step, answer, done, identifier, intent_id)
+    outside = CASE WHEN a.done THEN e.outside || a.outside::jsonb ELSE e.outside END
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::bool[], $6::text[])
+    AS a (saga_id, step, answer, done, outside)
 WHERE e.tenant_id = $1 AND e.saga_id = a.saga_id AND e.step = a.step AND e.direction = 'do'
 """
 
@@ -82,8 +81,7 @@ async def _save(connection: Connection, tenant_id: str, rows: list[Any]) -> None
         [row["step"] for row in rows],
         [outcome.model_dump_json() for outcome in outcomes],
         [isinstance(outcome, Done) for outcome in outcomes],
-        [row["identifier"] for row in rows],
-        [row["intent_id"] for row in rows],
+        [json.dumps(outside(row)) for row in rows],
     )
 
 
@@ -103,6 +101,12 @@ def confirmed(step: str, row: Mapping[str, Any]) -> Done:
     model = RefundReported if step == "refund_at_stripe" else UsageReported
     fact = model(intent_id=row["intent_id"], identifier=row["identifier"], sent=row["value"])
     return Done(facts=fact.model_dump(mode="json"))
+
+
+def outside(row: Mapping[str, Any]) -> dict[str, str]:
+    """The ids by which a confirmed intent is found. A net of nothing was never told to Stripe."""
+    intent = {"intent_id": str(row["intent_id"])}
+    return intent if row["value"] == 0 else intent | {"stripe_identifier": row["identifier"]}
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

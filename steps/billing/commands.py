@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from contracts.facts import UsageRecorded, UsageRefunded
 from contracts.messages import Command
-from contracts.outcomes import Outcome, Rejected
-from steps.billing.answers import confirmed
+from contracts.outcomes import Done, Outcome, Rejected
+from steps.billing.answers import confirmed, outside
 from steps.billing.due import note_owed
 from steps.billing.settings import flush_pace
+from steps.runtime.effects import note_outside
 from steps.runtime.step import OWING, Connection, Owing
 
 NO_USAGE = Rejected(reason="the ledger has no usage of this saga to report", error="NoUsage")
@@ -39,11 +40,11 @@ async def owe_answers(
     rows = await connection.fetch(_CARRIED, tenant_id, [command.saga_id for command in commands])
     carried = {row["saga_id"]: row for row in rows}
     outcomes = [_answer(command, carried.get(command.saga_id), fact) for command in commands]
-    owed = [
-        carried[command.saga_id]
-        for command, outcome in zip(commands, outcomes, strict=True)
-        if isinstance(outcome, Owing)
-    ]
+    pairs = list(zip(commands, outcomes, strict=True))
+    for command, outcome in pairs:
+        if isinstance(outcome, Done):
+            await note_outside(connection, command, outside(carried[command.saga_id]))
+    owed = [carried[command.saga_id] for command, outcome in pairs if isinstance(outcome, Owing)]
     if owed:
         refused = sorted({row["intent_id"] for row in owed if row["state"] == "rejected"})
         if refused:

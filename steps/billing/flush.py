@@ -19,7 +19,7 @@ async def flush_tenant(worker: Worker, tenant_id: str) -> None:
     await _send_again(worker, tenant_id, pace)
     for slice_ in planned:
         async with worker.database.transaction(tenant_id) as connection:
-            state = await intents.plan(connection, tenant_id, slice_)
+            state = await intents.plan(connection, tenant_id, slice_, pace.grace_hours)
         if state == "pending":
             await _send_open(worker, tenant_id, pace)
     await answers.give(worker, tenant_id)
@@ -46,6 +46,6 @@ async def _send_again(worker: Worker, tenant_id: str, pace: Pace) -> None:
     """Each refused intent that an operator asked for, one after another: a meter has one open at a time."""
     while True:
         async with worker.database.transaction(tenant_id) as connection:
-            await intents.revive(connection, tenant_id)
+            await intents.revive(connection, tenant_id, pace.grace_hours)
         if not await _send_open(worker, tenant_id, pace):
             return

@@ -10,6 +10,7 @@ import uuid_utils.compat
 from steps.runtime.step import Connection
 
 NO_CUSTOMER = "the tenant has no Stripe customer"
+CLOSED = "the billing period is closed"
 
 # Plans of one tenant are made one after another, by whichever process.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('flush ' || $1, 0))"
@@ -20,7 +21,7 @@ WHERE u.tenant_id = $1 GROUP BY 1, 2 ORDER BY 1, 2
 """
 
 # One statement, so that the value and the rows it stands for are one snapshot. Stripe counts an event in the
-# period of its time.
+# period of its time; once the period's invoice is final it takes an event and bills nothing for it.
 _PLAN = """
 WITH slice AS (
     SELECT l.ledger_id, l.leads FROM uncarried u JOIN ledger l USING (tenant_id, ledger_id)
@@ -32,15 +33,17 @@ WITH slice AS (
         greatest($5, least(
             date_trunc('second', now()),
             period_end(t.billing_anchor, $5) - interval '1 second')) AS at,
-        CASE WHEN net.value = 0 THEN 'confirmed' WHEN t.stripe_customer IS NULL THEN 'rejected'
-             ELSE 'pending' END AS state
+        CASE WHEN net.value = 0 THEN NULL
+             WHEN now() > period_end(t.billing_anchor, $5) + make_interval(secs => $8 * 3600) THEN $7
+             WHEN t.stripe_customer IS NULL THEN $6 END AS error
     FROM net, tenants t WHERE t.tenant_id = $1
 ), intent AS (
     INSERT INTO intents (tenant_id, intent_id, identifier, customer, event_name, event_at, period_start,
                          value, state, error, settled_at)
-    SELECT $1, $2, $3, coalesce(stripe_customer, ''), $4, at, $5, value,
-           state, CASE WHEN state = 'rejected' THEN $6 END, CASE WHEN state <> 'pending' THEN now() END
-    FROM planned
+    SELECT $1, $2, $3, coalesce(stripe_customer, ''), $4, at, $5, value, state, error,
+           CASE WHEN state <> 'pending' THEN now() END
+    FROM planned, LATERAL (SELECT CASE WHEN error IS NOT NULL THEN 'rejected' WHEN value = 0 THEN 'confirmed'
+                                       ELSE 'pending' END AS state) AS decided
     ON CONFLICT DO NOTHING
     RETURNING intent_id, state
 ), claimed AS (
@@ -59,9 +62,15 @@ ORDER BY event_name
 """  # noqa: S608 - constants of this file
 
 _STILL_REFUSED = """
-UPDATE intents i SET retry_at = NULL, error = $2 FROM tenants t
-WHERE i.tenant_id = $1 AND i.state = 'rejected' AND i.retry_at IS NOT NULL
-    AND t.tenant_id = $1 AND t.stripe_customer IS NULL
+UPDATE intents i SET retry_at = NULL, error = refused.error
+FROM (
+    SELECT intent_id, CASE
+        WHEN now() > period_end(t.billing_anchor, r.period_start) + make_interval(secs => $4 * 3600) THEN $3
+        WHEN t.stripe_customer IS NULL THEN $2 END AS error
+    FROM intents r JOIN tenants t USING (tenant_id)
+    WHERE r.tenant_id = $1 AND r.state = 'rejected' AND r.retry_at IS NOT NULL
+) AS refused
+WHERE i.tenant_id = $1 AND i.intent_id = refused.intent_id AND refused.error IS NOT NULL
 """
 
 # The key is new because Stripe repeats a stored refusal; the identifier stays, since it was never taken.
@@ -124,9 +133,10 @@ async def slices(connection: Connection, tenant_id: str) -> list[Slice]:
     return [Slice(row["event_name"], row["period_start"]) for row in rows]
 
 
-async def plan(connection: Connection, tenant_id: str, slice_: Slice) -> str | None:
+async def plan(connection: Connection, tenant_id: str, slice_: Slice, grace_hours: float) -> str | None:
     """Makes the intent that carries the net of a slice. Says its state; None when there is nothing to carry
-    or the meter has an intent open. A net of 0 is confirmed at once: there is nothing to tell Stripe."""
+    or the meter has an intent open. A net of 0 is confirmed at once: there is nothing to tell Stripe. What
+    Stripe would not bill any more is rejected at once."""
     await connection.execute(_LOCK, tenant_id)
     intent_id = uuid_utils.compat.uuid7()
     state: str | None = await connection.fetchval(
@@ -137,6 +147,8 @@ async def plan(connection: Connection, tenant_id: str, slice_: Slice) -> str | N
         slice_.event_name,
         slice_.period_start,
         NO_CUSTOMER,
+        CLOSED,
+        grace_hours,
     )
     return state
 
@@ -146,11 +158,11 @@ async def open_intents(connection: Connection, tenant_id: str) -> list[Intent]:
     return [_intent(tenant_id, row) for row in await connection.fetch(_OPEN, tenant_id)]
 
 
-async def revive(connection: Connection, tenant_id: str) -> None:
+async def revive(connection: Connection, tenant_id: str, grace_hours: float) -> None:
     """Opens refused intents that an operator wants tried again, one a meter and only where none is open.
-    Stripe surely did not take them, so they keep their identifiers."""
+    Stripe surely did not take them, so they keep their identifiers. Those of a closed period stay refused."""
     await connection.execute(_LOCK, tenant_id)
-    await connection.execute(_STILL_REFUSED, tenant_id, NO_CUSTOMER)
+    await connection.execute(_STILL_REFUSED, tenant_id, NO_CUSTOMER, CLOSED, grace_hours)
     await connection.execute(_REVIVE, tenant_id)
 
 

@@ -19,6 +19,9 @@ CALL_SECONDS = 20.0
 LEASE = CALL_SECONDS + 5.0
 """Seconds after which a call that nobody settled belonged to a process that is gone."""
 
+INVOICE_GRACE = 1.0
+"""Hours. Stripe finalises an invoice so long after its period has ended, unless it is told otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -27,6 +30,8 @@ class Pace:
     interval: float
     leads: int
     retry: Backoff
+    grace_hours: float = INVOICE_GRACE
+    """After the end of a billing period Stripe still counts usage in it for so long; never scaled."""
 
 
 class FlushSettings(Settings):
@@ -34,9 +39,13 @@ class FlushSettings(Settings):
     """Seconds (times the time scale) that usage may wait to be reported together with more."""
     flush_leads: int = Field(default=100, ge=1)
     """So many waiting leads of one tenant are reported at once."""
+    invoice_grace: float = Field(default=INVOICE_GRACE, ge=0, le=72)
+    """Hours after the end of a billing period in which it may still be reported: as many as Stripe is set to
+    wait before it finalises an invoice. Usage and refunds that come later are parked for an operator."""
 
     def pace(self, time_scale: float) -> Pace:
-        return Pace(self.flush_interval * time_scale, self.flush_leads, RETRY.scaled(time_scale))
+        interval, retry = self.flush_interval * time_scale, RETRY.scaled(time_scale)
+        return Pace(interval, self.flush_leads, retry, self.invoice_grace)
 
 
 @cache

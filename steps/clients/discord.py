@@ -94,13 +94,14 @@ def lost(error: httpx2.RequestError) -> StepError:
 def refused(answer: httpx2.Response) -> StepError:
     status, body = answer.status_code, _body(answer)
     name = f"Discord{status}"
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return StepTransient("Discord asks us to wait", error=name, retry_after=_retry_after(answer, body))
-    if status == HTTPStatus.GATEWAY_TIMEOUT:
-        # What stands before Discord gave up waiting; Discord itself may have saved the message.
-        return StepUnknown("Discord did not answer", error=name)
+    wait = _retry_after(answer, body)
+    # An overload that says when to come back was refused before anything was done for it.
+    overloaded = status == HTTPStatus.SERVICE_UNAVAILABLE and wait is not None
+    if status == HTTPStatus.TOO_MANY_REQUESTS or overloaded:
+        return StepTransient("Discord asks us to wait", error=name, retry_after=wait)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return StepTransient("Discord is out of order", error=name)
+        # Whatever broke, it may have broken after the message was saved.
+        return StepUnknown("Discord is out of order", error=name)
     gone = status == HTTPStatus.UNAUTHORIZED and body.get("code") == INVALID_TOKEN
     if status == HTTPStatus.NOT_FOUND or gone:
         return WebhookGone("the webhook does not exist any more", error=name)

@@ -114,13 +114,13 @@ class Asking:
             seconds=answer.seconds,
         )
         async with self._checkpoint(call) as connection:
-            companies = await store(connection, self.command, part.number, read.leads)
-            duplicates = read.duplicates + len(read.leads) - len(companies)
-            counts = Counts(leads=len(companies), invalid=read.invalid, duplicates=duplicates)
+            stored = await store(connection, self.command, part.number, read.leads, wanted=self.request.leads)
+            duplicates = read.duplicates + stored.duplicates
+            counts = Counts(leads=len(stored.companies), invalid=read.invalid, duplicates=duplicates)
             await settle(connection, self.command, call, counts)
         if declined:
             return Declined()
-        return Answered(companies, read.invalid, duplicates, read.readable and outcome != "truncated")
+        return Answered(stored.companies, read.invalid, duplicates, read.readable and outcome != "truncated")
 
     async def _note_failure(self, call_id: UUID, part: Part, error: ModelAway | ModelRefused) -> None:
         report = error.report

@@ -26,13 +26,13 @@ WHERE t.tenant_id = $1
 GROUP BY t.model_calls
 """
 
+_KNOWN = "SELECT dedupe_key FROM leads WHERE tenant_id = $1 AND saga_id = $2"
+
 _STORE = """
 INSERT INTO leads (tenant_id, saga_id, part, lead_id, dedupe_key, company, website, contact_name,
                    contact_title, email, country, reason, score)
 SELECT $1, $2, $3, * FROM unnest($4::uuid[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
                                  $10::text[], $11::text[], $12::text[], $13::int[])
-ON CONFLICT (tenant_id, saga_id, dedupe_key) DO NOTHING
-RETURNING company
 """
 
 _DISCARD = "DELETE FROM leads WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NULL"
@@ -67,11 +67,29 @@ async def progress_of(connection: Connection, command: Command) -> Progress:
     )
 
 
-async def store(connection: Connection, command: Command, part: int, leads: Sequence[Lead]) -> list[str]:
-    """The companies that were new; what the saga had already is left as it was."""
-    if not leads:
-        return []
-    rows = await connection.fetch(
+@dataclass(frozen=True, slots=True)
+class Stored:
+    companies: list[str]
+    """One for each new draft."""
+    duplicates: int
+    """The saga had these already; they are left as they were."""
+
+
+async def store(
+    connection: Connection, command: Command, part: int, leads: Sequence[Lead], *, wanted: int
+) -> Stored:
+    """Never more drafts of a saga than the `wanted` leads of its request: what is over is dropped. Only under
+    the lock of the saga's effects row, which keeps others from storing between the count and the insert."""
+    known = {row["dedupe_key"] for row in await connection.fetch(_KNOWN, command.tenant_id, command.saga_id)}
+    new = [lead for lead in leads if lead.dedupe_key not in known]
+    kept = new[: max(0, wanted - len(known))]
+    if kept:
+        await _insert(connection, command, part, kept)
+    return Stored([lead.company for lead in kept], len(leads) - len(new))
+
+
+async def _insert(connection: Connection, command: Command, part: int, leads: Sequence[Lead]) -> None:
+    await connection.execute(
         _STORE,
         command.tenant_id,
         command.saga_id,
@@ -87,7 +105,6 @@ async def store(connection: Connection, command: Command, part: int, leads: Sequ
         [lead.reason for lead in leads],
         [lead.score for lead in leads],
     )
-    return [row["company"] for row in rows]
 
 
 async def discard(connection: Connection, tenant_id: str, saga_ids: Sequence[UUID]) -> None:

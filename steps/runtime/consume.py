@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from contracts.names import REPLIES, Names, event_key, heard_queue
 from contracts.process import logs
 from contracts.process.consuming import Delivery, subscribe
 from contracts.process.postgres import AGAIN, AWAY, Database
-from contracts.process.publishing import Outgoing, Publisher, Unconfirmed, Unroutable
+from contracts.process.publishing import NotPublished, Outgoing, Publisher
 from steps.runtime import observe
 from steps.runtime.batch import Answers, run_alone, run_batch
 from steps.runtime.heard import hear
@@ -73,11 +73,13 @@ class Consumer:
         self.taken.set()
 
     async def answer(self, replies: Sequence[Reply]) -> None:
-        if replies:
-            body = encode(list(replies))
-            await self.publisher.publish(
-                [Outgoing(exchange=self.names.replies_exchange, routing_key=REPLIES, body=body)]
-            )
+        await self.publisher.publish(self._replies(replies))
+
+    def _replies(self, replies: Sequence[Reply]) -> list[Outgoing]:
+        if not replies:
+            return []
+        body = encode(list(replies))
+        return [Outgoing(exchange=self.names.replies_exchange, routing_key=REPLIES, body=body)]
 
     async def publish(self, answers: Answers) -> None:
         """Events first: who hears a reply may count on them. Repeated until confirmed."""
@@ -91,8 +93,8 @@ class Consumer:
             )
             for event in answers.events
         ]
-        await self._confirmed(lambda: self.publisher.publish(events))
-        await self._confirmed(lambda: self.answer(answers.replies))
+        await self._confirmed(events)
+        await self._confirmed(self._replies(answers.replies))
 
     async def bury(self, queue: str, delivery: Delivery, dead: Sequence[tuple[Command, str]]) -> None:
         """Sends what cannot be carried out to the dead letters, each item alone, with its reason."""
@@ -115,13 +117,14 @@ class Consumer:
         if letters:
             observe.DEAD.labels(self.step.name).inc(len(letters))
             log.warning("dead_lettered", queue=queue, reasons=sorted({each[3] for each in given_up}))
-            await self._confirmed(lambda: self.publisher.publish(letters))
+            await self._confirmed(letters)
 
-    async def _confirmed(self, publish: Callable[[], Awaitable[None]]) -> None:
-        while True:
+    async def _confirmed(self, messages: Sequence[Outgoing]) -> None:
+        while messages:
             try:
-                await publish()
-            except (Unconfirmed, Unroutable) as error:
+                await self.publisher.publish(messages)
+            except NotPublished as error:
+                messages = error.left
                 observe.PUBLISH_FAILURES.labels(self.step.name).inc()
                 log.warning("publish_not_confirmed", **logs.fault(error))
                 await asyncio.sleep(PAUSE)
@@ -168,7 +171,7 @@ class _Queue:
                 return await patiently(lambda: run_batch(database, batch, commands))
             case Batch() as batch:
                 alone = partial(run_alone, database, batch)
-                return await patiently(lambda: run_suspects(database, commands, alone))
+                return await run_suspects(database, commands, alone)
             case Single() as single:
                 answers = Answers()
                 for command in commands:
@@ -180,13 +183,14 @@ async def _single(
     database: Database, work: Single, client: Any, command: Command, redelivered: bool
 ) -> Answers:
     """Like any redelivery, another try after the database was away takes over what it had begun itself."""
+    resumed = False
     while True:
         try:
-            return await run_single(database, work, client, command, redelivered=redelivered)
+            return await run_single(database, work, client, command, redelivered=redelivered, resumed=resumed)
         except (*AWAY, *AGAIN) as error:
             log.warning("database_away", **logs.fault(error))
             await asyncio.sleep(PAUSE)
-            redelivered = True
+            resumed = True
 
 
 def _named(command: Command) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ ON CONFLICT DO NOTHING
 """
 
 _LOCK = """
-SELECT saga_id, direction, state, attempt, answered, answer::text, owed
+SELECT saga_id, direction, state, attempt, answered, answer::text, owed, run
 FROM effects WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND step = $3 AND direction = ANY($4::text[])
 ORDER BY saga_id, direction FOR NO KEY UPDATE
 """
@@ -47,17 +48,17 @@ WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND step = $3 AND direction =
 """
 
 _START = """
-UPDATE effects SET attempt = $5, started_at = now(), updated_at = now(),
-    starts = CASE WHEN attempt = $5 THEN starts + 1 ELSE 1 END
+UPDATE effects SET attempt = $5, started_at = now(), updated_at = now(), run = run + 1,
+    starts = CASE WHEN attempt <> $5 THEN 1 WHEN $6 THEN greatest(starts, 1) ELSE starts + 1 END
 WHERE tenant_id = $1 AND saga_id = $2 AND step = $3 AND direction = $4
-RETURNING starts
+RETURNING starts, run
 """
 
 _UNSTART = """
 UPDATE effects SET starts = greatest(starts - 1, 0), started_at = NULL
 WHERE tenant_id = $1 AND saga_id = $2 AND step = $3 AND direction = $4 AND attempt = $5
+    AND run = $6
 """
-
 
 _RUNNING = """
 SELECT attempt = $5 AND answered < $5 AND started_at > now() - make_interval(secs => $6)
@@ -89,6 +90,7 @@ def _effect(row: Any) -> Effect:
         answered=row["answered"],
         answer=None if answer is None else OUTCOME.validate_json(answer),
         owed=row["owed"],
+        run=row["run"],
     )
 
 
@@ -127,14 +129,22 @@ async def owe(connection: Connection, commands: Sequence[Command]) -> None:
     )
 
 
-async def mark_started(connection: Connection, command: Command) -> int:
+@dataclass(frozen=True, slots=True)
+class Start:
+    starts: int
     """How often this attempt has now been begun without an answer."""
-    return int(await connection.fetchval(_START, *_key(command), command.attempt))
+    run: int
+    """Of this beginning: no other one of the same step, saga and direction has it."""
 
 
-async def unmark_started(connection: Connection, command: Command) -> None:
-    """An orderly interruption is no sign of poison."""
-    await connection.execute(_UNSTART, *_key(command), command.attempt)
+async def mark_started(connection: Connection, command: Command, *, resumed: bool = False) -> Start:
+    """`resumed`: the same process begins again what it had begun before, so nobody died in between."""
+    return Start(*await connection.fetchrow(_START, *_key(command), command.attempt, resumed))
+
+
+async def unmark_started(connection: Connection, command: Command, run: int) -> None:
+    """An orderly interruption is no sign of poison. Does nothing once another run took over."""
+    await connection.execute(_UNSTART, *_key(command), command.attempt, run)
 
 
 async def is_running(connection: Connection, command: Command) -> bool:

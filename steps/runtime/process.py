@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,12 @@ from contracts.names import Names
 from contracts.process import logs
 from contracts.process.consuming import make_broker
 from contracts.process.health import serving
-from contracts.process.lifecycle import consumers_running, readiness, stop_on_signals
+from contracts.process.lifecycle import STARTING, consumers_running, readiness, stop_on_signals
 from contracts.process.postgres import TROUBLE, Database, connect
-from contracts.process.publishing import Unconfirmed, Unroutable, publishing
+from contracts.process.publishing import NotPublished, publishing
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
+from contracts.process.waiting import Stopped
 from steps.runtime import observe
 from steps.runtime.consume import Consumer
 from steps.runtime.settings import StepSettings
@@ -68,15 +69,29 @@ async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> N
     require(*(partial(load, each) for each in needed), *(read for step in steps for read in step.settings))
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     own, pool = load(StepSettings), load(PoolSettings)
-    label = ",".join(step.name for step in steps)
-    logs.configure(label, process.log_level)
+    logs.configure(_label(steps), process.log_level)
     stopping = stopping or stop_on_signals()
-    names = Names(broker_settings.queue_prefix)
+    with suppress(Stopped):
+        await _run(steps, process, broker_settings, own, pool, stopping)
+
+
+async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
+    steps: Sequence[Step],
+    process: ProcessSettings,
+    broker_settings: BrokerSettings,
+    own: StepSettings,
+    pool: PoolSettings,
+    stopping: asyncio.Event,
+) -> None:
+    names, checks = Names(broker_settings.queue_prefix), dict(STARTING)
+    label = _label(steps)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            connect(own.steps_url.get_secret_value(), pool, name=label)
+        await stack.enter_async_context(serving(process, checks))
+        url = own.steps_url.get_secret_value()
+        database = await stack.enter_async_context(connect(url, pool, name=label, stopping=stopping))
+        publisher = await stack.enter_async_context(
+            publishing(broker_settings, name=label, stopping=stopping)
         )
-        publisher = await stack.enter_async_context(publishing(broker_settings, name=label))
         consumers = [
             Consumer(step, names, database, publisher, await stack.enter_async_context(step.client()))
             for step in steps
@@ -85,12 +100,17 @@ async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> N
         broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
         for consumer in consumers:
             consumer.subscribe(broker)
-        await stack.enter_async_context(serving(process, readiness(broker, publisher, database)))
         await stack.enter_async_context(consumers_running(broker))
         await stack.enter_async_context(_jobs(consumers, process, stopping))
+        checks.clear()
+        checks.update(readiness(broker, publisher, database))
         log.info("started", steps=[step.name for step in steps])
         await stopping.wait()
         log.info("stopping")
+
+
+def _label(steps: Sequence[Step]) -> str:
+    return ",".join(step.name for step in steps)
 
 
 async def declare(connection: aio_pika.abc.AbstractConnection, names: Names, steps: Sequence[Step]) -> None:
@@ -150,7 +170,7 @@ async def _repeat(consumer: Consumer, worker: JobWorker) -> None:
     while not worker.stopping.is_set():
         try:
             await job(worker)
-        except (Unconfirmed, Unroutable) as error:
+        except NotPublished as error:
             observe.PUBLISH_FAILURES.labels(consumer.step.name).inc()
             log.warning("publish_not_confirmed", **logs.fault(error))
             await worker.wake(JOB_PAUSE)

@@ -22,6 +22,8 @@ class Effect:
     answered: int = 0
     answer: Outcome | None = None
     owed: bool = False
+    run: int = 0
+    """Which beginning, of any attempt, was the latest."""
 
 
 @dataclass(frozen=True, slots=True)

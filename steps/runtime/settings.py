@@ -1,8 +1,6 @@
-from pydantic import SecretStr
-
-from contracts.process.settings import Settings
+from contracts.process.settings import PostgresUrl, Settings
 
 
 class StepSettings(Settings):
-    steps_url: SecretStr
+    steps_url: PostgresUrl
     """Postgres URL of the role leadsaga_steps."""

@@ -44,6 +44,7 @@ class LockedAttempt:
     database: Database
     command: Command
     client: Any
+    run: int
 
     @asynccontextmanager
     async def transaction(self, **outside: str) -> AsyncIterator[Connection]:
@@ -51,7 +52,7 @@ class LockedAttempt:
         async with self.note() as connection:
             effect = (await effects.lock(connection, [command]))[command.saga_id]
             running = isinstance(rule(effect, command.direction, command.attempt), Run)
-            if not running or effect.attempt != command.attempt:
+            if not running or effect.run != self.run:
                 raise Fenced(command.saga_id)
             yield connection
             if outside:
@@ -66,27 +67,34 @@ class LockedAttempt:
             raise DatabaseAway(type(error).__name__) from error
 
 
-async def run_single(
-    database: Database, work: Single, client: Any, command: Command, *, redelivered: bool
+async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
+    database: Database,
+    work: Single,
+    client: Any,
+    command: Command,
+    *,
+    redelivered: bool,
+    resumed: bool = False,
 ) -> Answers:
     """One attempt from its first lock to its committed answer. Raises what `AWAY` lists when the database
-    cannot be reached, and CancelledError when the process stops: the command then comes again."""
+    cannot be reached (call it again, as `resumed`), and CancelledError when the process stops: the command
+    then comes again. Both take over from any other run of the attempt, which is fenced from then on."""
     try:
-        begun = await _begin(database, command, redelivered=redelivered)
+        begun = await _begin(database, command, redelivered=redelivered, resumed=resumed)
     except asyncpg.ForeignKeyViolationError:
         return Answers(dead=[(command, NO_SAGA)])
     if isinstance(begun, Answers):
         return begun
     try:
-        outcome = await _attempt(work, command, LockedAttempt(database, command, client))
+        outcome = await _attempt(work, command, LockedAttempt(database, command, client, begun.run))
     except Fenced:
         return Answers()
     except asyncio.CancelledError:
-        await asyncio.shield(_interrupted(database, command))
+        await asyncio.shield(_interrupted(database, command, begun.run))
         raise
     # The outside world has been asked: an answer that cannot be stored just now is not worth asking again.
     answer = outcome if begun.first else _as_doubtful(command, outcome)
-    return await patiently(partial(_finish, database, command, answer))
+    return await patiently(partial(_finish, database, command, answer, begun.run))
 
 
 def _as_doubtful(command: Command, outcome: Outcome) -> Outcome:
@@ -105,9 +113,12 @@ def _as_doubtful(command: Command, outcome: Outcome) -> Outcome:
 class _Begun:
     first: bool
     """No earlier run of the same attempt began and never answered."""
+    run: int
 
 
-async def _begin(database: Database, command: Command, *, redelivered: bool) -> Answers | _Begun:
+async def _begin(
+    database: Database, command: Command, *, redelivered: bool, resumed: bool
+) -> Answers | _Begun:
     async with database.transaction(command.tenant_id) as connection:
         effect = (await effects.lock(connection, [command]))[command.saga_id]
         ruling = rule(effect, command.direction, command.attempt)
@@ -117,11 +128,12 @@ async def _begin(database: Database, command: Command, *, redelivered: bool) -> 
             return Answers()
         # The orchestrator sends a command again when its answer is late. Its first copy is still held by
         # the broker, which delivers it again (flagged) should its runner have died: do not run beside it.
-        if not redelivered and await effects.is_running(connection, command):
+        if not (redelivered or resumed) and await effects.is_running(connection, command):
             return Answers()
-        if await effects.mark_started(connection, command) > MAX_STARTS:
+        start = await effects.mark_started(connection, command, resumed=resumed)
+        if start.starts > MAX_STARTS:
             return Answers(dead=[(command, POISON)])
-        return _Begun(first=effect.attempt < command.attempt)
+        return _Begun(first=effect.attempt < command.attempt, run=start.run)
 
 
 async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Outcome:
@@ -139,22 +151,22 @@ async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Ou
         return Unknown(reason="the step failed unexpectedly", error=type(error).__name__)
 
 
-async def _finish(database: Database, command: Command, outcome: Outcome) -> Answers:
+async def _finish(database: Database, command: Command, outcome: Outcome, run: int) -> Answers:
     async with database.transaction(command.tenant_id) as connection:
         effect = (await effects.lock(connection, [command]))[command.saga_id]
         ruling = rule(effect, command.direction, command.attempt)
         if isinstance(ruling, Repeat):
             return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
-        if not isinstance(ruling, Run):
+        if not isinstance(ruling, Run) or effect.run != run:
             return Answers()
         await effects.save_answers(connection, [(command, outcome)])
         return Answers(replies=[reply_to(command, outcome)])
 
 
-async def _interrupted(database: Database, command: Command) -> None:
+async def _interrupted(database: Database, command: Command, run: int) -> None:
     """Best effort: an orderly stop must not count as a death."""
     try:
         async with asyncio.timeout(2), database.transaction(command.tenant_id) as connection:
-            await effects.unmark_started(connection, command)
+            await effects.unmark_started(connection, command, run)
     except Exception as error:  # noqa: BLE001 - the process stops anyway; the count has some slack
         log.info("interruption_not_noted", **logs.fault(error))

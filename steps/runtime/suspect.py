@@ -2,6 +2,7 @@
 one command at a time, each marked in a commit of its own before it runs, so that the culprit stands out."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import asyncpg
 
@@ -9,6 +10,7 @@ from contracts.messages import Command
 from contracts.process.postgres import Database
 from steps.runtime import effects
 from steps.runtime.batch import NO_SAGA, Answers
+from steps.runtime.patience import patiently
 from steps.runtime.ruling import Run, rule
 from steps.runtime.single import MAX_STARTS, POISON
 
@@ -18,17 +20,19 @@ async def run_suspects(
     commands: Sequence[Command],
     run: Callable[[Command], Awaitable[Answers]],
 ) -> Answers:
+    """Waits for a database that is away."""
     answers = Answers()
     for command in commands:
         try:
-            poison = await _begun_too_often(database, command)
+            poison = await patiently(partial(_begun_too_often, database, command))
         except asyncpg.ForeignKeyViolationError:
             answers.dead.append((command, NO_SAGA))
             continue
         if poison:
             answers.dead.append((command, POISON))
         else:
-            answers.add(await run(command))
+            # Not marked again while the database is away: that would look like a death.
+            answers.add(await patiently(partial(run, command)))
     return answers
 
 
@@ -37,4 +41,4 @@ async def _begun_too_often(database: Database, command: Command) -> bool:
         effect = (await effects.lock(connection, [command]))[command.saga_id]
         if not isinstance(rule(effect, command.direction, command.attempt), Run):
             return False  # answered already: nothing will run
-        return await effects.mark_started(connection, command) > MAX_STARTS
+        return (await effects.mark_started(connection, command)).starts > MAX_STARTS

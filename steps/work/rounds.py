@@ -78,7 +78,7 @@ class Rounds:
             log.warning("visit_failed", kind=self._kind, tenant=tenant_id, **logs.fault(error))
             # The database may be away; then the lease ends by itself.
             with suppress(*TROUBLE):
-                async with worker.database.transaction() as connection:
+                async with worker.database.transaction(tenant_id) as connection:
                     within = AFTER_FAILURE * worker.time_scale
                     await due.again(connection, self._kind, tenant_id, within=within)
 

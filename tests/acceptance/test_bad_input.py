@@ -136,7 +136,7 @@ async def test_the_sound_requests_of_a_bundle_are_carried_out_and_the_others_bur
     tenant = await system.tenant()
     sound, wrong = lead_request(tenant), lead_request(tenant)
     mark = secrets.token_hex(8)
-    items = [mark, None, 7, json.loads(body_of(wrong, leads=0)), sound.model_dump()]
+    items = [mark, [mark], {mark: 7}, json.loads(body_of(wrong, leads=0)), sound.model_dump()]
 
     await system.upstream.send_raw(
         json.dumps({"v": 1, "items": items}).encode(), f"{tenant.tenant_id}.lead_requested"
@@ -145,8 +145,22 @@ async def test_the_sound_requests_of_a_bundle_are_carried_out_and_the_others_bur
     assert "completed" == (await system.upstream.outcome(sound)).event
     assert "refused" == (await system.upstream.outcome(wrong)).event
     await system.until_sql(
-        "SELECT count(*) = 4 FROM dead_letters WHERE position($1 IN message) > 0", mark.encode()
+        "SELECT count(*) = 3 FROM dead_letters WHERE position($1 IN message) > 0", mark.encode()
     )
+    assert wrong.request_id in (await system.until_buried(wrong.request_id.encode()))["message"].decode()
+
+
+async def test_a_message_that_claims_thousands_of_items_is_one_dead_letter(system: RunningSystem) -> None:
+    tenant = await system.tenant()
+    mark = secrets.token_hex(8)
+    body = json.dumps({"v": 1, "mark": mark, "items": [{}] * 40_000}).encode()
+
+    await system.upstream.send_raw(body, f"{tenant.tenant_id}.lead_requested")
+
+    letter = await system.until_buried(mark.encode())
+    assert "more than 1000 items" == letter["reason"]
+    assert 1 == len(await system.dead_letters(mark.encode()))
+    await still_works(system, tenant)
 
 
 async def test_an_empty_bundle_asks_for_nothing(system: RunningSystem) -> None:

@@ -1,5 +1,6 @@
-"""`make up` on a data directory, killed in the middle, broker and database too, and started again."""
+"""`make up` on a data directory, killed at any moment, broker and database too, and started again."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -8,6 +9,7 @@ from pydantic import SecretStr
 
 from contracts.process.settings import BrokerSettings
 from contracts.requests import LeadRequested
+from deploy.local.demo.scenario import TENANTS
 from deploy.local.demo.upstream import Upstream, listening
 from deploy.sandbox.client import SandboxAdmin
 from tests.kit.local import processes_of, program, reachable_directory
@@ -46,6 +48,15 @@ async def ended(home: Path) -> int:
         await database.close()
 
 
+async def tenants(home: Path) -> list[str]:
+    database = await asyncpg.connect(environment(home)["LEADSAGA_OPERATOR_URL"])
+    try:
+        rows = await database.fetch("SELECT tenant_id FROM leadsaga.tenants ORDER BY tenant_id")
+    finally:
+        await database.close()
+    return [row["tenant_id"] for row in rows]
+
+
 async def ledger_and_stripe(home: Path) -> tuple[int, int]:
     database = await asyncpg.connect(environment(home)["LEADSAGA_DATABASE_URL"])
     try:
@@ -82,6 +93,35 @@ async def test_everything_killed_in_the_middle_finishes_after_a_restart_on_the_s
             second.interrupt()
             assert await second.ends() == 130
         assert processes_of(directory) == []
+
+
+async def test_killed_while_it_sets_up_its_tenants_it_starts_again_on_the_same_directory() -> None:
+    async with reachable_directory() as directory:
+        home = directory / "home"
+        up = {"LEADSAGA_HOME": str(home), "LEADSAGA_TIME_SCALE": "0.05"}
+        async with program(directory, "up", **up) as first:
+            # The plans and the first tenant are there, the second is being added.
+            await until(_exists(home / "logs" / "tenant-nordwind.console.log"), 120)
+            first.process.kill()
+            await first.process.wait()
+        await until(lambda: _all_dead(directory))
+        async with program(directory, "down", **up) as down:
+            await down.says("nothing is running here")
+            assert await down.ends() == 0
+        async with program(directory, "up", **up) as second:
+            await second.says(READY)
+            assert await tenants(home) == sorted(tenant.tenant_id for tenant in TENANTS)
+            async with program(directory, "down", **up) as down:
+                await down.says("stopped")
+            assert await second.ends() == 130
+        assert processes_of(directory) == []
+
+
+def _exists(file: Path) -> Callable[[], Awaitable[bool]]:
+    async def exists() -> bool:
+        return file.exists()
+
+    return exists
 
 
 async def _delivered(upstream: Upstream, requests: int) -> bool:

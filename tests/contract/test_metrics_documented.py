@@ -84,7 +84,7 @@ def test_an_alert_leads_to_a_section_of_the_runbook(alert: str) -> None:
         "leadsaga_dead_letters_open",
         "leadsaga_oldest_unfinished_seconds",
         "leadsaga_flush_lag_seconds",
-        "leadsaga_engine_publish_failures_total",
+        "leadsaga_orchestrator_publish_failures_total",
         "leadsaga_publish_failures_total",
         "rabbitmq_detailed_queue_consumers",
         "up",
@@ -106,6 +106,21 @@ def test_seconds_are_called_seconds() -> None:
     assert {name for name, *_ in rows if name.endswith("_seconds")} == {
         name for name, _, _, unit, _ in rows if unit == "s"
     }
+
+
+def _variables() -> Iterator[tuple[str, Path, str]]:
+    """Each metric's variable, with the file that makes it and a pattern of what recording it looks like."""
+    for module in (metrics, observe):
+        for name, value in vars(module).items():
+            if isinstance(value, MetricWrapperBase):
+                yield name, Path(str(module.__file__)), rf"\b{module.__name__.rpartition('.')[2]}\.{name}\."
+
+
+@pytest.mark.parametrize(("name", "made_in", "pattern"), list(_variables()))
+def test_every_metric_is_recorded_somewhere(name: str, made_in: Path, pattern: str) -> None:
+    root = DEPLOY.parent / made_in.relative_to(DEPLOY.parent).parts[0]
+    users = [file for file in root.rglob("*.py") if re.search(pattern, file.read_text(encoding="utf-8"))]
+    assert users, f"{name} of {made_in.name} stays 0 for ever"
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=_name)

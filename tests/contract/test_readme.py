@@ -11,12 +11,16 @@ from contracts.bundle import decode
 from contracts.names import REQUESTS, Names
 from contracts.process.topology import declare_engine, declare_exchanges
 from contracts.requests import LeadRequested, Request
+from deploy import settings_table
 from deploy.readme import README, filled
 from orchestrator.core.definition import Saga, compensatable
 from orchestrator.core.durations import hours, seconds
 from orchestrator.sagas.lead import LEAD, LEDGER
 from steps.runtime.step import Step
 
+ROOT = README.parent
+SECOND_NAMES = {"LEADSAGA_ANTHROPIC_API_KEY", "LEADSAGA_STRIPE_API_KEY"}
+"""Understood beside the vendors' own names."""
 TEXT = README.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
@@ -29,6 +33,23 @@ def block(part: str) -> str:
 def test_the_generated_parts_are_up_to_date() -> None:
     """Run `python -m deploy.readme --write` when this fails."""
     assert filled(TEXT) == TEXT
+
+
+def test_every_variable_that_the_code_reads_is_in_the_settings_table() -> None:
+    table = set(re.findall(r"^\| `([A-Z_]+)`", TEXT, re.MULTILINE))
+    files = [
+        file
+        for package in ("contracts", "orchestrator", "steps", "deploy")
+        for file in ROOT.glob(f"{package}/**/*.py")
+    ]
+    read = {name for file in files for name in re.findall(r'"(LEADSAGA_[A-Z_]+[A-Z])"', file.read_text())}
+    assert set() == read - table - SECOND_NAMES
+
+
+def test_a_class_of_settings_that_is_in_no_table_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(settings_table.CONCERNS, "The orchestrator", ())
+    with pytest.raises(KeyError, match="EngineSettings"):
+        settings_table.settings_table()
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

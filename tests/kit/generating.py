@@ -142,10 +142,12 @@ class Generating:
         }
         return Command(**values | changes)
 
-    async def run(self, command: Command, model: ScriptedModel) -> Outcome | None:
+    async def run(
+        self, command: Command, model: ScriptedModel, *, redelivered: bool = False
+    ) -> Outcome | None:
         """The answer of the runtime; None when it keeps silent."""
         assert isinstance(STEP.do, Single)
-        answers = await run_single(self.work.database, STEP.do, model, command, redelivered=False)
+        answers = await run_single(self.work.database, STEP.do, model, command, redelivered=redelivered)
         return answers.replies[0].outcome if answers.replies else None
 
     async def discard(self, command: Command) -> None:
@@ -171,12 +173,12 @@ class Generating:
 
 @asynccontextmanager
 async def under_way(
-    generating: Generating, command: Command, script: Sequence[Script] = ()
+    generating: Generating, command: Command, script: Sequence[Script] = (), *, redelivered: bool = False
 ) -> AsyncIterator[tuple[asyncio.Task[Outcome | None], asyncio.Event]]:
     """An attempt whose calls have all been made; they are answered when the event is set."""
     calls, answers = -(-command.asked(LeadRequested).leads // LEADS_PER_CALL), asyncio.Event()
     model = ScriptedModel(list(script), gate=answers, expected_side_by_side=calls)
-    running = asyncio.create_task(generating.run(command, model))
+    running = asyncio.create_task(generating.run(command, model, redelivered=redelivered))
     try:
         async with asyncio.timeout(20):
             await model.reached.wait()

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -100,6 +100,22 @@ class TenantsAtWork:
         await self.admin.execute("UPDATE intents SET retry_at = now() WHERE state IN ('pending', 'sending')")
         await self.admin.execute("UPDATE notices SET retry_at = now() WHERE retry_at IS NOT NULL")
 
+    async def period_turned(self, tenant_id: str, ago: timedelta) -> datetime:
+        """The tenant's billing periods turn at another moment, and so its usage moves with them."""
+        turn: datetime = await self.admin.fetchval(
+            "UPDATE tenants SET billing_anchor = date_trunc('second', now() - $2::interval)"
+            " WHERE tenant_id = $1 RETURNING billing_anchor",
+            tenant_id,
+            ago,
+        )
+        return turn
+
+    async def period_before(self, tenant_id: str) -> datetime:
+        """Start of the billing period before the current one."""
+        query = "SELECT period_begin(billing_anchor, -1) FROM tenants WHERE tenant_id = $1"
+        found: datetime = await self.admin.fetchval(query, tenant_id)
+        return found
+
     async def net(self, tenant_id: str) -> int:
         query = "SELECT coalesce(sum(leads), 0)::int FROM ledger WHERE tenant_id = $1"
         return int(await self.admin.fetchval(query, tenant_id))
@@ -136,12 +152,6 @@ def _command(step: str, saga: str, tenant_id: str, saga_id: UUID, fact: Any) -> 
         request={},
         facts={fact.STEP: fact.model_dump(mode="json")},
     )
-
-
-def month_before(at: datetime) -> datetime:
-    """Start of the calendar month before the one of `at`."""
-    year, month = (at.year, at.month - 1) if at.month > 1 else (at.year - 1, 12)
-    return datetime(year, month, 1, tzinfo=UTC)
 
 
 @asynccontextmanager

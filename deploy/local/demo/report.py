@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,7 @@ class Account:
 
     @property
     def right(self) -> bool:
-        return self.net == self.stripe == self.delivered
+        return not self.rejected and self.net == self.stripe == self.delivered
 
 
 async def _of_tenant(database: Database, tenant_id: str, query: str) -> list[Any]:
@@ -135,15 +135,26 @@ class Scene:
             event.event if (event := self.upstream.outcome(request)) else "lost" for request in self.asked
         )
         completed = outcomes["completed"] + outcomes["refunded"]
-        settled_accounts = [account for account in found.values() if not account.rejected]
-        right = sum(account.right for account in settled_accounts)
         self.console.print(
             f"\ndemo: {len(self.asked)} requests: {completed} completed, {outcomes['failed']} rolled back, "
             f"{outcomes['parked']} parked, {outcomes['refused']} refused, {outcomes['lost']} lost; "
-            f"billed = delivered for {right} of {len(settled_accounts)} tenants",
+            f"billed = delivered for {billed_right(found)} of {len(scenario.TENANTS)} tenants",
             soft_wrap=True,
         )
-        return 0 if outcomes["lost"] == 0 and right == len(settled_accounts) else 1
+        return verdict(outcomes["lost"], found)
+
+
+def billed_right(found: Mapping[str, Account]) -> int:
+    """How many of the tenants that Stripe knows were billed what was delivered."""
+    return sum(found[tenant.tenant_id].right for tenant in scenario.TENANTS)
+
+
+def verdict(lost: int, found: Mapping[str, Account]) -> int:
+    """The exit code: 0 if no request was lost, every tenant that Stripe knows was billed what was delivered,
+    and the one that it does not know was charged nothing."""
+    orphan = found[scenario.ORPHAN.tenant_id]
+    kept_apart = orphan.rejected > 0 and orphan.stripe == 0
+    return 0 if lost == 0 and billed_right(found) == len(scenario.TENANTS) and kept_apart else 1
 
 
 def _ledger_table(found: dict[str, Account]) -> Table:
@@ -153,9 +164,9 @@ def _ledger_table(found: dict[str, Account]) -> Table:
         table.add_column(column, justify="right")
     table.add_column("")
     for tenant_id, account in found.items():
-        verdict = "[green]billed = delivered[/]" if account.right else "[red]differs[/]"
+        answer = "[green]billed = delivered[/]" if account.right else "[red]differs[/]"
         if account.rejected:
-            verdict = "[red]parked: Stripe does not know the tenant; nothing was charged[/]"
+            answer = "[red]parked: Stripe does not know the tenant; nothing was charged[/]"
         numbers = (
             account.delivered + account.given_back,
             account.used,
@@ -163,5 +174,5 @@ def _ledger_table(found: dict[str, Account]) -> Table:
             account.net,
             account.stripe,
         )
-        table.add_row(tenant_id, *map(str, numbers), verdict)
+        table.add_row(tenant_id, *map(str, numbers), answer)
     return table

@@ -52,7 +52,7 @@ def lead_requests() -> list[LeadRequested]:
 
 async def order_faults(admin: SandboxAdmin, *, model_timeout: float) -> None:
     await admin.fault("anthropic.messages", match=SILENT_TOPIC, delay_seconds=model_timeout * 4)
-    await admin.fault("discord.webhook", match=f"/webhooks/{DISCORD_DOWN}/", status=503)
+    await admin.fault("discord.webhook", match=f"/webhooks/{DISCORD_DOWN}/", status=429, retry_after=1.0)
     # One passing trouble for everybody: the first call for this topic meets an overloaded model.
     await admin.fault("anthropic.messages", match="breweries", status=529, times=1)
     # The first usage report arrives, but its answer is lost: it is sent again, and counts once.

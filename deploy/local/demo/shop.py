@@ -1,12 +1,16 @@
 """What has to exist before anybody can ask for leads: plans and tenants here, customers at Stripe."""
 
+import asyncio
+import json
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from pydantic import SecretStr
 
-from deploy.local.children import Children
+from deploy.local.children import Children, ProcessFailed
 from deploy.local.demo.scenario import EVENT_NAME, PLANS, Tenant, webhook_url
 from steps.clients.stripe import Billing, StripeSettings, open_stripe
 
@@ -14,19 +18,44 @@ TOOL = ("-m", "orchestrator")
 
 
 async def set_up(children: Children, sandbox: str, tenants: Sequence[Tenant]) -> dict[str, str]:
-    """Returns the Stripe customer of each tenant. Plans and tenants are added by the operators' tool."""
+    """Returns the Stripe customer of each tenant. Plans and tenants are added by the operators' tool; what an
+    earlier, interrupted run has added stays as it is."""
+    sold = {row["plan_id"] for row in await _listed(children, "plans")}
     for plan, price, currency, quota in PLANS:
-        amounts = ("--price", price, "--currency", currency, "--quota", str(quota))
-        await children.once(f"plan-{plan}", [*TOOL, "plans", "add", plan, *amounts])
-    customers = await _customers(children, tenants)
-    for tenant in tenants:
+        if plan not in sold:
+            amounts = ("--price", price, "--currency", currency, "--quota", str(quota))
+            await children.once(f"plan-{plan}", [*TOOL, "plans", "add", plan, *amounts])
+    known = {row["tenant_id"]: str(row["stripe_customer"]) for row in await _listed(children, "tenants")}
+    # A tenant is added last: whoever has one here has its customer at Stripe.
+    missing = [tenant for tenant in tenants if tenant.tenant_id not in known]
+    customers = known | await _customers(children, missing)
+    for tenant in missing:
         customer = ("--plan", tenant.plan, "--stripe-customer", customers[tenant.tenant_id])
         await children.once(
             f"tenant-{tenant.tenant_id}",
             [*TOOL, "tenants", "add", tenant.tenant_id, "--name", tenant.name, *customer],
             {"LEADSAGA_DISCORD_WEBHOOK": webhook_url(sandbox, tenant)},
         )
-    return customers
+    return {tenant.tenant_id: customers[tenant.tenant_id] for tenant in tenants}
+
+
+async def _listed(children: Children, what: str) -> list[dict[str, Any]]:
+    """What the operators' tool knows of. Raises ProcessFailed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, *TOOL, what, "list", "--json"),
+        cwd=children.directory,
+        env=children.environment,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise ProcessFailed(f"leadsaga {what} list ended with status {process.returncode}")
+    return list(json.loads(output))
 
 
 async def _customers(children: Children, tenants: Sequence[Tenant]) -> dict[str, str]:

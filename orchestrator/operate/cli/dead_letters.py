@@ -1,4 +1,4 @@
-"""Commands about dead letters. Without a subcommand they are listed."""
+"""Commands about dead letters."""
 
 import sys
 from typing import Annotated
@@ -8,26 +8,25 @@ import typer
 
 from contracts.process.postgres import Database
 from orchestrator.operate import dead_letters as letters
-from orchestrator.operate.cli.options import AnyTenant, Json, Limit
+from orchestrator.operate.cli.options import AnyTenant, Json, Limit, Reason
 from orchestrator.operate.cli.perform import fail, on_database, perform
 from orchestrator.operate.errors import Exit
 from orchestrator.operate.render import tables
 from orchestrator.operate.session import actor
 
-app = typer.Typer(help="What could not be carried out, or not be read.", invoke_without_command=True)
+app = typer.Typer(help="What could not be carried out, or not be read.", no_args_is_help=True)
+
+LetterId = Annotated[UUID, typer.Argument(metavar="ID")]
 
 
-@app.callback()
+@app.command("list")
 def listed(
-    context: typer.Context,
     tenant: AnyTenant = None,
     everything: Annotated[bool, typer.Option("--all/--open", help="All, or only open ones.")] = False,
     limit: Limit = 50,
     as_json: Json = False,
 ) -> None:
     """Dead letters, the newest first."""
-    if context.invoked_subcommand is not None:
-        return
 
     async def work(database: Database) -> list[letters.DeadLetter]:
         return await letters.dead_letters(database, tenant_id=tenant, everything=everything, limit=limit)
@@ -37,7 +36,7 @@ def listed(
 
 @app.command()
 def show(
-    dead_letter: Annotated[UUID, typer.Argument(metavar="ID")],
+    dead_letter: LetterId,
     raw: Annotated[
         bool, typer.Option("--raw", help="The exact bytes, into a pipe or file; audited.")
     ] = False,
@@ -59,3 +58,13 @@ def show(
         sys.stdout.buffer.flush()
 
     perform(on_database(work), lambda _: None, as_json=False)
+
+
+@app.command()
+def close(dead_letter: LetterId, reason: Reason, as_json: Json = False) -> None:
+    """Say that one is dealt with. Those of a parked saga close with its replay or resolve."""
+
+    async def work(database: Database) -> letters.DeadLetter:
+        return await letters.close(database, dead_letter, actor=actor(), reason=reason)
+
+    perform(on_database(work), tables.closed, as_json=as_json)

@@ -87,6 +87,10 @@ def dead_letters(found: Sequence[DeadLetter]) -> RenderableType:
     return made
 
 
+def closed(it: DeadLetter) -> RenderableType:
+    return plain(f"dead letter {it.dead_letter_id}: {it.status}", "green")
+
+
 def opened(it: Opened) -> RenderableType:
     letter = it.letter
     saga = f"{letter.saga} {letter.saga_id}, {letter.direction} {letter.step}, attempt {letter.attempt}"

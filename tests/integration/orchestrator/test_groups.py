@@ -130,11 +130,23 @@ async def test_a_reply_for_a_saga_that_does_not_exist_is_counted(engine: Engine)
 
 
 async def test_a_command_that_died_ends_its_attempt_and_is_kept(engine: Engine) -> None:
+    """The saga turns back by itself, so the letter is nobody's work."""
     command = await engine.begin(lead(1))
 
     await engine.handle(Died(_letter(1), command))
 
     assert "unwinding" == await engine.status(command)
+    assert [("reserve_quota", "m-1", "moot")] == await engine.world.letters()
+
+
+async def test_a_dead_letter_that_parks_its_saga_is_open(engine: Engine) -> None:
+    reserve = await engine.begin(lead(1))
+    generate = only(await engine.answer(reserve))
+    record = only(await engine.answer(generate))
+
+    await engine.handle(Died(_letter(1), record))
+
+    assert "parked" == await engine.status(record)
     assert [("reserve_quota", "m-1", "open")] == await engine.world.letters()
 
 

@@ -11,7 +11,7 @@ import pytest
 from contracts.bundle import decode
 from contracts.messages import Command
 from contracts.names import Names
-from contracts.process.publishing import Outgoing, Unconfirmed, Unroutable
+from contracts.process.publishing import NotPublished, Outgoing, Unconfirmed, Unroutable
 from orchestrator.bus import publish as publishing
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.run import loop as looping
@@ -158,7 +158,7 @@ async def test_a_saga_that_is_woken_is_not_queued_a_second_time(engine: Engine) 
 class Broker:
     """Fails every publish while it is down."""
 
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, *errors: type[NotPublished]) -> None:
         self.errors = list(errors)
         self.down = True
         self.tries = 0
@@ -167,7 +167,7 @@ class Broker:
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         self.tries += 1
         if self.down:
-            raise self.errors[self.tries % len(self.errors)]
+            raise self.errors[self.tries % len(self.errors)]("silence", messages)
         self.has += messages
 
 
@@ -175,7 +175,7 @@ async def test_nothing_is_acknowledged_or_taken_until_everything_is_confirmed(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "FIRST_PAUSE", 0)
-    broker, confirmed = Broker(Unconfirmed("silence"), Unroutable("no queue")), list[Any]()
+    broker, confirmed = Broker(Unconfirmed, Unroutable), list[Any]()
     publish = publisher_of(broker, Names(), bundle_bounds(REGISTERED), confirmed.extend)  # type: ignore[arg-type]  # a stand-in
     async with running(engine.loop(publish)) as loop:
         first = asyncio.create_task(handle(loop, Asked(lead(1))))

@@ -122,7 +122,7 @@ async def test_a_foreign_saga_is_dead_and_its_neighbours_are_unharmed(world, pro
 
 async def test_a_number_that_no_column_holds_fails_its_command_and_not_the_bundle(world, probe):
     commands = await healthy(world)
-    huge = command("acme", await world.saga("acme"), attempt=2**40)
+    huge = command("acme", await world.saga("acme")).model_copy(update={"attempt": 2**40})
     answers = await run_batch(world.database, probe.do(), [huge, *commands])
 
     assert [(huge, UNANSWERABLE)] == answers.dead

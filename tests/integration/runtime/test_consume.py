@@ -15,7 +15,7 @@ from contracts.process.consuming import consuming
 from contracts.process.postgres import Database
 from steps.runtime import observe
 from steps.runtime.batch import NO_SAGA
-from steps.runtime.single import POISON
+from steps.runtime.single import MAX_STARTS, POISON, DatabaseAway
 from steps.runtime.step import Single, Step
 from tests.kit.commands import PROBE, PROBE_UNDO, BatchProbe, SingleProbe, command, stranger, undo
 from tests.kit.tenants_at_work import TenantsAtWork
@@ -226,6 +226,25 @@ async def test_a_command_that_always_ends_its_consumer_is_dead_lettered_and_its_
     assert [culprit] == decode(letter.body, Command)
     assert {before.saga_id, after.saga_id} == {reply.saga_id for reply in replies}
     assert 2 == await world.admin.fetchval("SELECT count(*) FROM leads")
+
+
+async def test_a_command_whose_checkpoints_lose_the_database_again_and_again_is_no_poison(
+    wire, world, monkeypatch
+):
+    [sent] = await commands_of(world, "acme")
+    probe, flaps = SingleProbe(), [DatabaseAway() for _ in range(MAX_STARTS + 1)]
+
+    async def run(each: Command, at: Any) -> Any:
+        if flaps:
+            raise flaps.pop()
+        return await probe.run(each, at)
+
+    monkeypatch.setattr("steps.runtime.consume.PAUSE", 0.01)
+    async with wire.consumer(Step(name=PROBE, do=Single(run=run))):
+        await wire.send(encode([sent]))
+        [reply] = await wire.replies()
+
+    assert ("done", [], 1) == (reply.outcome.kind, flaps, probe.calls)
 
 
 @pytest.mark.parametrize("kind", ["batch", "single"])

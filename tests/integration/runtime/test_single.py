@@ -1,7 +1,6 @@
 """An attempt that calls an outside world: its writes are fenced, and its answers stay true."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,39 +10,14 @@ from contracts.outcomes import Done, Rejected, Transient, Unknown
 from steps.runtime.batch import NO_SAGA, Answers, run_batch
 from steps.runtime.single import MAX_STARTS, POISON, run_single
 from steps.runtime.step import Attempt, Batch, Fenced, Single
+from tests.kit.attempts import DEADLINE, begun, drafts, row, take
 from tests.kit.commands import BatchProbe, SingleProbe, attempt, command, stranger, undo
 from tests.kit.tenants_at_work import TenantsAtWork
-
-DEADLINE = 10
-"""Seconds that a test waits for a signal."""
 
 
 @pytest.fixture
 async def acme(world: TenantsAtWork) -> Command:
     return command("acme", await world.saga("acme"))
-
-
-async def take(
-    world: TenantsAtWork, probe: SingleProbe, each: Command, *, redelivered: bool = False
-) -> Answers:
-    return await run_single(world.database, probe.do(), None, each, redelivered=redelivered)
-
-
-async def begun(world: TenantsAtWork, probe: SingleProbe, each: Command) -> "asyncio.Task[Answers]":
-    """An attempt that is in its outside call, until the probe's gate opens."""
-    probe.gate = asyncio.Event()
-    running = asyncio.create_task(take(world, probe, each))
-    await asyncio.wait_for(probe.called.wait(), DEADLINE)
-    return running
-
-
-async def drafts(world: TenantsAtWork) -> int:
-    return int(await world.admin.fetchval("SELECT count(*) FROM leads"))
-
-
-async def row(world: TenantsAtWork, *columns: str) -> tuple[Any, ...]:
-    query = f"SELECT {', '.join(columns)} FROM effects WHERE direction = 'do'"
-    return tuple(await world.admin.fetchrow(query))
 
 
 @pytest.mark.parametrize(

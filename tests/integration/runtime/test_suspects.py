@@ -52,3 +52,19 @@ async def test_a_suspect_of_a_foreign_saga_is_dead_at_once_and_the_next_one_runs
 
     assert [(foreign, NO_SAGA)] == answers.dead
     assert [mine.saga_id] == [reply.saga_id for reply in answers.replies]
+
+
+async def test_a_database_that_goes_away_while_a_suspect_runs_is_no_sign_of_poison(world, probe, monkeypatch):
+    suspect = command("acme", await world.saga("acme"))
+    flaps = [ConnectionResetError() for _ in range(MAX_STARTS + 1)]
+
+    async def away(_: object) -> None:
+        if flaps:
+            raise flaps.pop()
+
+    monkeypatch.setattr("steps.runtime.patience.PAUSE", 0.01)
+    probe.script[suspect.saga_id] = away
+    answers = await deliver(world, probe, [suspect])
+
+    assert ([], ["done"]) == (answers.dead, [reply.outcome.kind for reply in answers.replies])
+    assert 1 == await world.admin.fetchval("SELECT starts FROM effects")

@@ -14,7 +14,7 @@ from steps.refund_at_stripe import STEP as REFUND
 from steps.report_to_stripe import STEP as REPORT
 from steps.work.rounds import Rounds
 from tests.kit.stand_ins import FakeStripe, FakeWorker
-from tests.kit.tenants_at_work import TenantsAtWork, again, month_before, tenants_at_work
+from tests.kit.tenants_at_work import TenantsAtWork, again, tenants_at_work
 
 TIMED_OUT = StepUnknown("no answer in time", error="TimedOut")
 
@@ -33,6 +33,12 @@ def stripe() -> FakeStripe:
 @pytest.fixture
 def worker(world: TenantsAtWork, stripe: FakeStripe) -> FakeWorker:
     return FakeWorker(world.database, stripe)
+
+
+async def outside(world: TenantsAtWork) -> list[set[str]]:
+    """Names of the outside ids of each effect."""
+    rows = await world.admin.fetch("SELECT ARRAY(SELECT jsonb_object_keys(outside)) AS names FROM effects")
+    return [set(row["names"]) for row in rows]
 
 
 async def test_many_sagas_of_a_tenant_cost_one_call_and_all_are_answered(world, stripe, worker):
@@ -68,6 +74,7 @@ async def test_what_stripe_has_already_is_answered_at_once(world, worker):
     assert isinstance(reply.outcome, Done)
     assert reply.outcome.facts["sent"] == 3
     assert await world.due_in("acme") is None
+    assert [{"stripe_identifier", "intent_id"}] == await outside(world)
 
 
 async def test_a_usage_and_its_reversal_net_out_and_a_net_of_nothing_is_not_sent(world, stripe, worker):
@@ -81,6 +88,7 @@ async def test_a_usage_and_its_reversal_net_out_and_a_net_of_nothing_is_not_sent
 
     assert stripe.calls == []
     assert {("lead", "done"), ("refund", "done")} == {(r.saga, r.outcome.kind) for r in worker.replies}
+    assert [{"intent_id"}] * 2 == await outside(world), "Stripe knows no identifier of it"
 
 
 async def test_a_reversal_of_sent_usage_is_a_negative_event(world, stripe, worker):
@@ -97,18 +105,68 @@ async def test_a_reversal_of_sent_usage_is_a_negative_event(world, stripe, worke
 
 async def test_each_billing_period_is_an_event_inside_that_period(world, stripe, worker):
     await world.tenant("acme")
-    now = datetime.now(UTC)
-    last_month = month_before(now)
-    await world.usage("acme", 2, period=last_month)
+    turn = await world.period_turned("acme", timedelta(minutes=50))
+    await world.usage("acme", 2, period=await world.period_before("acme"))
     await world.usage("acme", 3)
 
     await flush_tenant(worker, "acme")
 
-    this_month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     [earlier, later] = stripe.calls
-    assert (2, this_month - timedelta(seconds=1)) == (earlier["value"], earlier["at"])
+    assert (2, turn - timedelta(seconds=1)) == (earlier["value"], earlier["at"])
     assert later["value"] == 3
-    assert this_month <= later["at"] <= datetime.now(UTC)
+    assert turn <= later["at"] <= datetime.now(UTC)
+
+
+async def test_what_comes_after_a_periods_invoice_is_final_is_refused_and_stays_so(world, stripe, worker):
+    """Stripe would take the event, and bill or give back nothing."""
+    await world.tenant("acme")
+    await world.period_turned("acme", timedelta(minutes=50))
+    usage = await world.usage("acme", 5, period=await world.period_before("acme"))
+    await flush_tenant(worker, "acme")
+    await world.period_turned("acme", timedelta(minutes=70))
+    refund = await world.reversal(usage, 2)
+    for attempt in (1, 2):
+        await world.take(REFUND, again(refund, attempt))
+        await flush_tenant(worker, "acme")
+
+    assert [5] == [call["value"] for call in stripe.calls]
+    assert ["confirmed", "rejected"] == await world.states("intents", "acme")
+    assert [("rejected", 1), ("rejected", 2)] == [(r.outcome.kind, r.attempt) for r in worker.replies]
+    assert all("the billing period is closed" in reply.outcome.reason for reply in worker.replies)
+    assert await world.due_in("acme") is None
+
+
+async def test_a_longer_grace_is_a_setting(world, stripe, worker, monkeypatch):
+    monkeypatch.setenv("LEADSAGA_INVOICE_GRACE", "2")
+    await world.tenant("acme")
+    await world.period_turned("acme", timedelta(minutes=70))
+    await world.usage("acme", 5, period=await world.period_before("acme"))
+    await flush_tenant(worker, "acme")
+
+    assert [5] == [call["value"] for call in stripe.calls]
+
+
+async def test_a_send_that_was_planned_before_the_period_closed_keeps_its_course(world, stripe, worker):
+    await world.tenant("acme")
+    await world.period_turned("acme", timedelta(minutes=50))
+    await world.usage("acme", 5, period=await world.period_before("acme"))
+    stripe.failures = [("after", TIMED_OUT)]
+    await flush_tenant(worker, "acme")
+    await world.period_turned("acme", timedelta(minutes=70))
+    await world.hurry()
+    await flush_tenant(worker, "acme")
+
+    assert ["confirmed"] == await world.states("intents", "acme")
+
+
+async def test_what_nets_out_within_a_closed_period_has_nothing_to_be_refused_for(world, stripe, worker):
+    await world.tenant("acme")
+    await world.period_turned("acme", timedelta(hours=5))
+    usage = await world.usage("acme", 5, period=await world.period_before("acme"))
+    await world.reversal(usage, 5)
+    await flush_tenant(worker, "acme")
+
+    assert ([], ["confirmed"]) == (stripe.calls, await world.states("intents", "acme"))
 
 
 async def test_what_surely_was_not_taken_is_sent_again_later_under_the_same_key(world, stripe, worker):

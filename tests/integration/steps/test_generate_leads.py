@@ -8,6 +8,8 @@ import pytest_asyncio
 
 from contracts.outcomes import Rejected, Transient
 from steps.clients.model import ModelAnswer
+from steps.leads.drafts import store
+from steps.leads.parse import Lead
 from tests.kit.generating import (
     Asked,
     Generating,
@@ -170,3 +172,18 @@ async def test_answers_without_a_usable_lead_are_tried_again_and_end_with_a_reas
     assert expected == await generating.run(last, ScriptedModel([babble, babble]))
     errors = await generating.calls(command.saga_id, "error")
     assert [("UnreadableAnswer",)] * 4 == errors
+
+
+async def test_never_more_drafts_are_kept_than_the_request_asked_for_whoever_brings_them(
+    generating: Generating,
+) -> None:
+    command = await generating.command(5)
+    known = [Lead.model_validate(lead(f"C{n}")) for n in range(3)]
+    new = [Lead.model_validate(lead(f"D{n}")) for n in range(4)]
+    async with generating.work.database.transaction("acme") as connection:
+        await store(connection, command, 1, known, wanted=5)
+        stored = await store(connection, command, 2, [*known[:1], *new], wanted=5)
+        full = await store(connection, command, 3, new[2:], wanted=5)
+
+    assert (["D0", "D1"], 1, []) == (stored.companies, stored.duplicates, full.companies)
+    assert ["C0", "C1", "C2", "D0", "D1"] == await generating.companies(command.saga_id)

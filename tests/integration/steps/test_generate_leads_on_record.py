@@ -114,6 +114,24 @@ async def test_tokens_of_an_attempt_that_another_one_took_over_are_booked_and_it
     assert 25 == len(await generating.companies(command.saga_id))
 
 
+async def test_leads_of_a_run_that_a_redelivery_took_over_are_not_stored_and_its_tokens_are_booked(
+    generating: Generating,
+) -> None:
+    """The same attempt twice: its first process lost the broker and not the database."""
+    command = await generating.command(25)
+    async with (
+        under_way(generating, command) as (first, answers),
+        under_way(generating, command, redelivered=True) as (second, later),
+    ):
+        answers.set()
+        assert await first is None
+        assert [] == await generating.companies(command.saga_id)
+        later.set()
+        assert done(25, calls=2) == await second
+    assert [BOOKED, (*BOOKED[:-1], 25)] == await generating.calls(command.saga_id, *SPENT)
+    assert 25 == len(await generating.companies(command.saga_id))
+
+
 async def test_tokens_of_an_answer_are_booked_when_the_process_stops_at_its_checkpoint(
     generating: Generating,
 ) -> None:

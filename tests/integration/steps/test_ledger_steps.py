@@ -140,6 +140,23 @@ async def test_recording_shows_counts_settles_and_notes_work_in_one_go(ledger):
     assert 1 == len(await ledger.rows(moments))
 
 
+async def test_no_more_than_was_asked_for_is_shown_and_counted_and_the_best_are_kept(ledger):
+    asked, exact = await ledger.wants(10), await ledger.wants(3)
+    await ledger.reserve(asked, exact)
+    await ledger.generated(asked, 17)
+    await ledger.generated(exact, 3)
+    answers = await ledger.record(asked, exact)
+
+    assert {10, 3} == {event.total for event in answers.events if isinstance(event, LeadsReady)}
+    assert {(10,), (3,)} == set(await ledger.rows("SELECT leads FROM ledger"))
+    shown = await ledger.world.admin.fetch(
+        "SELECT score, visible_at FROM leads WHERE saga_id = $1 ORDER BY score DESC", asked.saga_id
+    )
+    assert list(range(17, 7, -1)) == [row["score"] for row in shown if row["visible_at"]]
+    assert 10 == len(shown), "what is over is discarded"
+    assert (13, 0) == await ledger.quota()
+
+
 async def test_without_a_lead_nothing_is_charged(ledger):
     command = await ledger.wants(10)
     await ledger.reserve(command)

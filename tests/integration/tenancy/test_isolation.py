@@ -22,7 +22,7 @@ WHERE c.relnamespace = 'leadsaga'::regnamespace AND c.relkind IN ('r', 'p') ORDE
 """
 
 ACROSS_TENANTS = {"work_due"}
-"""Ids and due times only: the one table that steps read for all tenants."""
+"""Ids and due times only: the one table whose rows steps find, and put off, for all tenants."""
 
 FILL = """
 INSERT INTO discord_webhooks (tenant_id, url) VALUES ('{tenant}', 'https://discord.com/api/webhooks/1/x');
@@ -176,6 +176,29 @@ async def test_a_step_cannot_add_or_give_away_rows_to_another_tenant(world, tena
         gift = f"UPDATE {table} SET tenant_id = 'globex'"
         allowed = {"InsufficientPrivilegeError"} if tenant_id else {"0", "InsufficientPrivilegeError"}
         assert await outcome_of(world, tenant_id, gift) in allowed, table
+
+
+ADD_WORK = "INSERT INTO work_due (kind, tenant_id, due_at) VALUES ('{kind}', '{tenant}', now())"
+
+
+@pytest.mark.parametrize("tenant_id", ["acme", None])
+async def test_work_that_is_due_is_found_and_put_off_for_all_and_added_or_removed_for_ones_own(
+    world, tenant_id
+):
+    await world.admin.execute(ADD_WORK.format(kind="flush", tenant="globex"))
+    others = "WHERE tenant_id = 'globex'"
+    refused = "InsufficientPrivilegeError"
+
+    assert "1" == await outcome_of(world, tenant_id, f"SELECT FROM work_due {others}")
+    assert "1" == await outcome_of(world, tenant_id, f"UPDATE work_due SET due_at = now() {others}")
+    assert "0" == await outcome_of(world, tenant_id, f"DELETE FROM work_due {others}")
+    assert refused == await outcome_of(world, tenant_id, f"UPDATE work_due SET tenant_id = 'acme' {others}")
+    assert refused == await outcome_of(world, tenant_id, f"UPDATE work_due SET kind = 'notices' {others}")
+    assert refused == await outcome_of(world, tenant_id, ADD_WORK.format(kind="notices", tenant="globex"))
+    own = ADD_WORK.format(kind="notices", tenant="acme")
+    assert ("1" if tenant_id else refused) == await outcome_of(world, tenant_id, own)
+    removed = await outcome_of(world, tenant_id, "DELETE FROM work_due WHERE tenant_id = 'acme'")
+    assert ("1" if tenant_id else "0") == removed
 
 
 @pytest.mark.parametrize("role", ["leadsaga_engine"])

@@ -76,9 +76,11 @@ async def test_a_rate_limit_tells_how_long_to_wait(answer: dict[str, Any], secon
     assert seconds == error.retry_after
 
 
-@pytest.mark.parametrize("status", [500, 502, 503])
-async def test_a_discord_that_is_out_of_order_surely_sent_nothing(status: int) -> None:
-    assert isinstance(await failure_of(answering(status)), StepTransient)
+@pytest.mark.parametrize("answer", [{"headers": {"retry-after": "3"}}, {"json": {"retry_after": 3}}])
+async def test_an_overload_that_says_how_long_to_wait_surely_sent_nothing(answer: dict[str, Any]) -> None:
+    error = await failure_of(answering(503, **answer))
+    assert isinstance(error, StepTransient)
+    assert 3.0 == error.retry_after
 
 
 @pytest.mark.parametrize("lost", [httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout])
@@ -93,10 +95,13 @@ async def test_what_was_never_connected_was_surely_not_sent(lost: type[httpx2.Re
         raising(httpx2.WriteError),
         raising(httpx2.ReadError),
         raising(httpx2.RemoteProtocolError),
+        answering(500),
+        answering(502, headers={"retry-after": "3"}),
+        answering(503),
         answering(504),
     ],
 )
-async def test_a_call_that_broke_off_was_perhaps_sent(handler: Handler) -> None:
+async def test_a_call_that_broke_off_here_or_there_was_perhaps_sent(handler: Handler) -> None:
     assert isinstance(await failure_of(handler), StepUnknown)
 
 

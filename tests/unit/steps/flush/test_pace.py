@@ -7,7 +7,7 @@ from steps.notices.settings import NoticeSettings
 
 def test_intervals_are_scaled_and_amounts_are_not():
     flush, notices = FlushSettings().pace(0.05), NoticeSettings().pace(0.05)
-    assert (flush.interval, flush.leads) == (pytest.approx(3.0), 100)
+    assert (flush.interval, flush.leads, flush.grace_hours) == (pytest.approx(3.0), 100, 1.0)
     assert (notices.interval, notices.patience) == (pytest.approx(0.5), 24.0)
 
 
