@@ -31,6 +31,10 @@ class Delivery:
     def malformed(self) -> list[Malformed]:
         return [item for item in self.items if isinstance(item, Malformed)]
 
+    def exact(self, raw: bytes) -> bytes:
+        """The message as it came, byte for byte, or `raw`, the item's own, of one that carried several."""
+        return self.body if len(self.items) <= 1 else raw
+
     @property
     def sound(self) -> list[Any]:
         return [item for item in self.items if not isinstance(item, Malformed)]

@@ -60,7 +60,7 @@ def _tell(system: System, directory: Path, console: Console) -> None:
     console.print(
         f"\nIn another terminal:\n"
         f"  . {environment}\n"
-        f"  .venv/bin/leadsaga request --tenant acme --leads 5 --criteria 'Bakeries in Porto' --wait 60\n"
+        f"  .venv/bin/leadsaga request --tenant acme --leads 5 --criteria 'Bakeries in Porto' --wait 120\n"
         f"  .venv/bin/leadsaga list\n"
         f"Logs are in {directory / 'logs'}; the system answers on {LOOPBACK} only. Ctrl-C stops it.",
         markup=False,

@@ -115,8 +115,7 @@ class Ears:
         self, queue: str, delivery: Delivery, number: int, error: str, reason: str, raw: bytes
     ) -> Letter:
         """Unique by message and item, so that what is delivered again is buried once. The body counts, for
-        some senders give all their messages the same id. Keeps the exact bytes of a message, or `raw`, the
-        item's own, of one that carried several."""
+        some senders give all their messages the same id."""
         body = hashlib.sha256(delivery.body).hexdigest()[:16]
         return Letter(
             dead_letter_id=self.loop.around.new_id(),
@@ -124,7 +123,7 @@ class Ears:
             message_id=f"{delivery.message_id}:{body}:{number}",
             error=error,
             reason=reason,
-            message=delivery.body if len(delivery.items) <= 1 else raw,
+            message=delivery.exact(raw),
         )
 
 

@@ -114,7 +114,7 @@ async def close(database: Database, dead_letter_id: UUID, *, actor: str, reason:
         if letter.status != "open":
             raise Refused(f"the dead letter is not open: {letter.status}")
         if await connection.fetchval(_PARKED, letter.tenant_id, letter.saga_id):
-            raise Refused(f"its saga {letter.saga_id} is parked: replay or resolve that, and it closes by itself")
+            raise Refused(f"its saga {letter.saga_id} is parked: replay or resolve the saga instead")
         closed = rows(DeadLetter, await connection.fetch(_CLOSE, dead_letter_id))
         if not closed:
             raise Refused("the dead letter was closed by somebody else just now")

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from contracts.process.postgres import Database, set_tenant
@@ -27,7 +28,7 @@ class Shown:
     saga: Standing
     request: dict[str, Any]
     facts: dict[str, Any]
-    due_at: str | None
+    due_at: datetime | None
     timeline: list[Moment]
     effects: list[Effect]
     ledger: list[LedgerLine]
@@ -108,7 +109,7 @@ async def _gather(connection: Any, standing: Standing) -> Shown:
         saga=standing,
         request=json.loads(stored["request"]),
         facts=state.get("facts", {}),
-        due_at=state.get("due_at"),
+        due_at=_time(state.get("due_at")),
         timeline=timeline(definition, log),
         effects=[_effect(record) for record in await connection.fetch(_EFFECTS, *key)],
         ledger=rows(LedgerLine, await connection.fetch(_LEDGER, *key)),
@@ -118,6 +119,10 @@ async def _gather(connection: Any, standing: Standing) -> Shown:
         dead_letters=rows(BuriedLine, await connection.fetch(_DEAD_LETTERS, *key)),
         orders=rows(OrderLine, await connection.fetch(_ORDERS, *key)),
     )
+
+
+def _time(written: str | None) -> datetime | None:
+    return None if written is None else datetime.fromisoformat(written)
 
 
 def _effect(record: Any) -> Effect:

@@ -17,7 +17,7 @@ from orchestrator.operate.collisions import patiently
 from orchestrator.operate.errors import Refused
 from orchestrator.operate.migrations import Release, Script, this_release
 from orchestrator.operate.role_passwords import RoleUrls, passwords, set_passwords
-from orchestrator.operate.session import CONNECT_SECONDS, database_errors, place
+from orchestrator.operate.session import CONNECT_SECONDS, connected, database_errors, place
 from orchestrator.settings import AdminSettings
 
 PATIENCE = 60.0
@@ -59,9 +59,10 @@ async def _connect(url: str, patience: float) -> Any:
     deadline = loop.time() + patience
     while True:
         try:
-            return await asyncpg.connect(
+            connecting = asyncpg.connect(
                 url, timeout=CONNECT_SECONDS, server_settings={"application_name": "leadsaga migrate"}
             )
+            return await connected(connecting, "LEADSAGA_DATABASE_URL")
         except NOT_YET:
             if loop.time() >= deadline:
                 raise

@@ -52,9 +52,9 @@ async def order(  # noqa: PLR0913 - what an order says
     verdict: Verdict | None = None,
     wait: float = 15.0,
 ) -> Ordered:
-    """For the saga with this id, or that began with this request (or refund) id. Waits up to `wait` seconds for
-    the result. Raises NotFound, and Refused without a reason or when several sagas are meant. An order that
-    nobody takes in time stays, and is carried out as soon as an orchestrator runs."""
+    """For the saga with this id, or that began with this request (or refund) id. Waits up to `wait` seconds
+    for the result. Raises NotFound, and Refused without a reason or when several sagas are meant. An order
+    that nobody takes in time stays, and is carried out as soon as an orchestrator runs."""
     if not reason.strip():
         raise Refused("an order needs a reason")
     order_id = uuid_utils.compat.uuid7()

@@ -2,14 +2,15 @@
 
 import getpass
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
 
 from contracts.process.postgres import AWAY, Database
-from contracts.process.settings import load
+from contracts.process.settings import BadSettings, load
 from orchestrator.operate.errors import Unavailable
 from orchestrator.settings import OperatorSettings
 
@@ -18,6 +19,8 @@ UNREACHABLE: tuple[type[Exception], ...] = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
 )
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 30
@@ -58,25 +61,38 @@ def database_errors(where: str) -> Iterator[None]:
         raise Unavailable(f"the database at {where} cannot be reached ({type(error).__name__})") from error
 
 
+async def connected(connecting: Awaitable[T], setting: str) -> T:
+    """Raises BadSettings for a URL that cannot be one, and all that connecting raises."""
+    try:
+        return await connecting
+    except ValueError as error:
+        # asyncpg's error for a malformed URL is a ValueError too, and its text may quote the URL.
+        raise BadSettings([f"{setting} is malformed"]) from error
+
+
 @asynccontextmanager
 async def operator_database() -> AsyncIterator[Database]:
     """The database as the role leadsaga_operator sees it. Raises BadSettings or Unavailable."""
     url = load(OperatorSettings).operator_url.get_secret_value()
     with database_errors(place(url)):
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=2,
-            timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS * 2,
-            server_settings={
-                "application_name": "leadsaga operator",
-                "search_path": "leadsaga",
-                "statement_timeout": str(STATEMENT_SECONDS * 1000),
-                "lock_timeout": str(STATEMENT_SECONDS * 1000),
-            },
-        )
+        pool = await connected(_pool(url), "LEADSAGA_OPERATOR_URL")
         try:
             yield Database(pool)
         finally:
             pool.terminate()
+
+
+async def _pool(url: str) -> "asyncpg.Pool[asyncpg.Record]":
+    return await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=2,
+        timeout=CONNECT_SECONDS,
+        command_timeout=STATEMENT_SECONDS * 2,
+        server_settings={
+            "application_name": "leadsaga operator",
+            "search_path": "leadsaga",
+            "statement_timeout": str(STATEMENT_SECONDS * 1000),
+            "lock_timeout": str(STATEMENT_SECONDS * 1000),
+        },
+    )

@@ -1,29 +1,28 @@
 """Acting as an upstream service does: requests over the broker, and the events that answer them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 from uuid import UUID
 
 import aio_pika
-from aio_pika.abc import AbstractQueue
-from aio_pika.exceptions import AMQPError
+from aio_pika.abc import AbstractConnection, AbstractQueue, AbstractRobustConnection
+from aio_pika.exceptions import AMQPError, AuthenticationError, ProbableAuthenticationError
 from pydantic import TypeAdapter, ValidationError
 
 from contracts import events
 from contracts.names import Names, request_key
 from contracts.process.publishing import BROKER_AWAY, Outgoing, Publisher, Unconfirmed, Unroutable
-from contracts.process.settings import BrokerSettings, load
+from contracts.process.settings import BadSettings, BrokerSettings, load
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from orchestrator.operate.errors import TimedOut, Unavailable
-from orchestrator.operate.session import CONNECT_SECONDS, place
+from orchestrator.operate.session import CONNECT_SECONDS, connected, place
 
 Request = LeadRequested | CancelRequested | RefundRequested
 Result = Literal["published", "completed", "refunded", "failed", "refused", "parked"]
-
-NO_BROKER: tuple[type[Exception], ...] = (*BROKER_AWAY, ValueError)
 
 _EVENT: TypeAdapter[events.Event] = TypeAdapter(events.Event)
 
@@ -77,6 +76,10 @@ class Upstream:
             except TimeoutError as error:
                 name = getattr(request, "refund_id", request.request_id)
                 raise TimedOut(f"{name} was sent, but its outcome was not heard in {wait:g} s") from error
+            except BROKER_AWAY as error:
+                raise Unavailable(
+                    "the connection to the broker was lost; what was sent stays sent"
+                ) from error
 
     @asynccontextmanager
     async def _listening(self, tenant_id: str) -> AsyncIterator[AbstractQueue]:
@@ -102,18 +105,30 @@ async def upstream() -> AsyncIterator[Upstream]:
     """Raises BadSettings or Unavailable."""
     settings = load(BrokerSettings)
     url = settings.amqp_url.get_secret_value()
+    for library in ("aio_pika", "aiormq"):
+        # What they log is told by the command itself, in one line.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    connection = await _connect(url)
     try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await aio_pika.connect_robust(
-                url, client_properties={"connection_name": "leadsaga operator"}, heartbeat=15
-            )
-    except NO_BROKER as error:
-        where = f"the broker at {place(url)}"
-        raise Unavailable(f"{where} cannot be reached ({type(error).__name__})") from error
-    try:
-        yield Upstream(Publisher(connection, settings), Names(settings.queue_prefix))
+        # A command does not outlive its connection, so it needs none that comes back by itself.
+        publisher = Publisher(cast(AbstractRobustConnection, connection), settings)
+        yield Upstream(publisher, Names(settings.queue_prefix))
     finally:
         await connection.close()
+
+
+async def _connect(url: str) -> AbstractConnection:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connecting = aio_pika.connect(
+                url, client_properties={"connection_name": "leadsaga operator"}, heartbeat=15
+            )
+            return await connected(connecting, "LEADSAGA_AMQP_URL")
+    except (AuthenticationError, ProbableAuthenticationError) as error:
+        raise BadSettings(["LEADSAGA_AMQP_URL: the broker refuses its user or password"]) from error
+    except BROKER_AWAY as error:
+        where = f"the broker at {place(url)}"
+        raise Unavailable(f"{where} cannot be reached ({type(error).__name__})") from error
 
 
 def answer_in(body: bytes, request: Request) -> Heard | None:

@@ -99,7 +99,8 @@ class Consumer:
     async def bury(self, queue: str, delivery: Delivery, dead: Sequence[tuple[Command, str]]) -> None:
         """Sends what cannot be carried out to the dead letters, each item alone, with its reason."""
         given_up = [
-            (str(place), item.raw, "Malformed", item.reason) for place, item in enumerate(delivery.malformed)
+            (str(place), delivery.exact(item.raw), "Malformed", item.reason)
+            for place, item in enumerate(delivery.malformed)
         ]
         given_up += [(_named(command), encode([command]), "Poison", reason) for command, reason in dead]
         # The same item of the same message has the same id, whatever else is given up beside it.

@@ -2,7 +2,7 @@
 
 import typer
 
-from orchestrator.operate.cli import dead_letters, plans, requests, sagas, system, tenants
+from orchestrator.operate.cli import dead_letters, orders, plans, requests, sagas, system, tenants
 from orchestrator.operate.errors import MEANING
 
 EPILOG = "Exit codes: " + ", ".join(f"{code.value} {meaning}" for code, meaning in MEANING.items()) + "."
@@ -22,6 +22,7 @@ def build(orchestrator: system.Orchestrator) -> typer.Typer:
     app.callback()(_nothing)
     requests.register(app)
     sagas.register(app)
+    orders.register(app)
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(tenants.tenants, name="tenants")
     app.add_typer(plans.app, name="plans")

@@ -22,7 +22,6 @@ RequestName = Annotated[str, typer.Argument(metavar="REQUEST", help="The id of a
 
 def register(app: typer.Typer) -> None:
     app.command("request")(request)
-    app.command("cancel")(cancel)
     app.command("refund")(refund)
 
 
@@ -47,10 +46,7 @@ def request(  # noqa: PLR0913 - the options of one command
     _send(_valid(build, as_json), wait, as_json)
 
 
-def cancel(
-    request: RequestName, tenant: TenantOption, reason: Reason, wait: WaitFor = None, as_json: Json = False
-) -> None:
-    """Stop a request that is under way; nothing is charged for it."""
+def cancel_as_upstream(request: str, tenant: str, *, reason: str, wait: float | None, as_json: bool) -> None:
 
     def build() -> CancelRequested:
         return CancelRequested(tenant_id=tenant, request_id=request, reason=reason, requested_by=actor())

@@ -101,6 +101,10 @@ def moment(at: datetime | None) -> str:
     return "" if at is None else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
+def shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def day_time(at: datetime | None) -> str:
     """Where something else tells the year."""
     return "" if at is None else f"{at:%m-%d %H:%M:%S}"

@@ -1,6 +1,7 @@
 """Operators see where sagas stand and what happened, and what they look at of a tenant's is written down."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from contracts.outcomes import Rejected
@@ -44,11 +45,38 @@ async def test_a_timeline_is_told_in_words_and_an_undo_by_its_own_name(
     shown = (await operator("show", made)).out
     for words in ("asked", "surely not done", "the quota is used up", "turns back: release_quota"):
         assert words in shown
+    assert "at release_quota (undo, attempt 1)" in shown
+
+
+async def test_a_list_says_why_and_an_undo_goes_by_its_own_name(world: PostgresWorld, operator: Tool) -> None:
+    ((_, made),) = await begin(world, incoming(1))
+    no = Rejected(reason="the quota is used up " + "x" * 100)
+    await tell(world, [("acme", made)], start(), done("reserve_quota"), replied("generate_leads", no))
+    (line,) = [line for line in (await operator("list")).out.splitlines() if "r-1" in line]
+    assert "release_quota" in line
+    assert "the quota is used up xxx" in line
+    assert "xxx…" in line
+
+
+async def test_a_timeline_names_each_day_once_and_the_due_time_like_all_others(
+    world: PostgresWorld, operator: Tool
+) -> None:
+    ((_, made),) = await begin(world, incoming(1))
+    next_day = NOON + timedelta(days=1)
+    await tell(world, [("acme", made)], start(), done("reserve_quota"), done("generate_leads", next_day))
+    shown = await operator("show", made)
+    rows = [line.split("│")[2].strip() for line in shown.out.splitlines() if line.startswith("│")]
+    days = [row for row in rows if re.fullmatch(r"\d{4}-\d\d-\d\d", row)]
+    assert [f"{NOON:%Y-%m-%d}", f"{next_day:%Y-%m-%d}"] == days
+    due = datetime.fromisoformat((await operator("show", made, "--json")).json["due_at"])
+    assert f"due {due:%Y-%m-%d %H:%M:%S}  " in shown.out.replace("\n", "  ")
 
 
 async def test_what_does_not_exist_is_not_found(world: PostgresWorld, operator: Tool) -> None:
     await begin(world, incoming(1))
     absent = (["show", "r-9"], ["show", saga_id(9)], ["show", "r-1", "--tenant", "blue"])
+    unknown_tenant = ["--tenant", "acmee"]
+    absent = (*absent, ["list", *unknown_tenant], ["dead-letters", "list", *unknown_tenant])
     for arguments in (*absent, ["leads", "r-9", "--tenant", "acme"], ["dead-letters", "show", saga_id(9)]):
         ran = await operator(*arguments)
         assert (3, "") == (ran.code, ran.out)
@@ -124,9 +152,9 @@ async def test_dead_letters_are_listed_and_their_messages_shortened(
     update = "UPDATE dead_letters SET message = $1 WHERE dead_letter_id = $2"
     await world.owner.pool.execute(update, message, UUID(int=1))
     await world.owner.pool.execute("UPDATE dead_letters SET status = 'moot' WHERE saga_id IS NULL")
-    listed = (await operator("dead-letters", "--json")).json
+    listed = (await operator("dead-letters", "list", "--json")).json
     assert [str(UUID(int=1))] == [each["dead_letter_id"] for each in listed]
-    assert 2 == len((await operator("dead-letters", "--all", "--json")).json)
+    assert 2 == len((await operator("dead-letters", "list", "--all", "--json")).json)
     shown = (await operator("dead-letters", "show", UUID(int=1), "--json")).json
     redacted = {"tenant_id": "acme", "criteria": "makers of se... (25 characters)", "leads": 5}
     assert redacted == shown["message"]

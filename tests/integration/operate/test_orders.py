@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import pytest
 import uuid_utils.compat
 
 from orchestrator.core.news import DeadLettered
@@ -93,8 +94,22 @@ async def test_a_saga_under_way_is_cancelled(world: PostgresWorld, operator: Too
     await begin(world, incoming(1))
     await tell(world, [KEY], start())
     async with orchestrator(world):
-        ran = await operator("sagas", "cancel", saga_id(1), "--reason", "changed my mind")
+        ran = await operator("cancel", saga_id(1), "--reason", "changed my mind")
     assert (0, "unwinding") == (ran.code, await status(world))
+
+
+@pytest.mark.parametrize("command", [["replay"], ["resolve", "--as", "done"], ["cancel"]])
+async def test_an_order_also_takes_a_request_id_with_its_tenant_if_several_have_it(
+    world: PostgresWorld, operator: Tool, command: list[str]
+) -> None:
+    await world.add_tenant("blue")
+    await begin(world, incoming(1, name="same"), incoming(2, tenant="blue", name="same"), incoming(3))
+    order = (*command, "--reason", "x", "--wait", "0", "--json")
+    assert 1 == (await operator(*order, "same")).code
+    assert str(saga_id(2)) == (await operator(*order, "same", "--tenant", "blue")).json["saga_id"]
+    assert str(saga_id(3)) == (await operator(*order, "r-3")).json["saga_id"]
+    ordered = [order.key[1] for order in await world.store.open_orders(limit=10)]
+    assert [saga_id(2), saga_id(3)] == ordered
 
 
 async def test_an_order_that_nobody_takes_in_time_stays(world: PostgresWorld, operator: Tool) -> None:

@@ -19,6 +19,9 @@ from tests.integration.operate.conftest import Tool
 ASK = ("request", "--tenant", "acme", "--leads", 5, "--criteria", "makers of bicycles", "--request-id", "r-1")
 
 
+CANCEL = ("cancel", "r-1", "--reason", "enough", "--over-amqp")
+
+
 @pytest.fixture
 def broker(tool: Tool, monkeypatch: pytest.MonkeyPatch, amqp_url: str, queue_prefix: str) -> Tool:
     monkeypatch.setenv("LEADSAGA_AMQP_URL", amqp_url)
@@ -88,7 +91,7 @@ async def test_a_refund_names_who_ordered_it(channel: Any, broker: Tool, queue_p
 
 
 async def test_a_cancel_names_who_ordered_it(channel: Any, broker: Tool, queue_prefix: str) -> None:
-    assert 0 == (await broker("cancel", "r-1", "--tenant", "acme", "--reason", "enough")).code
+    assert 0 == (await broker(*CANCEL, "--tenant", "acme")).code
     key, body = await taken(channel, queue_prefix)
     asked = CancelRequested(tenant_id="acme", request_id="r-1", reason="enough", requested_by="ann")
     assert ("acme.cancel_requested", asked) == (key, CancelRequested.model_validate_json(body))
@@ -126,6 +129,20 @@ async def test_without_a_topology_the_tool_says_what_to_do(broker: Tool) -> None
         ran = await broker(*arguments)
         assert (69, True) == (ran.code, "orchestrator" in ran.err)
         assert 1 == len(ran.err.splitlines())
+
+
+async def test_a_cancel_over_amqp_needs_a_tenant(broker: Tool) -> None:
+    ran = await broker(*CANCEL)
+    assert (2, True) == (ran.code, "--tenant" in ran.err)
+
+
+async def test_a_broker_that_refuses_the_user_is_a_wrong_setting(
+    broker: Tool, monkeypatch: pytest.MonkeyPatch, amqp_url: str
+) -> None:
+    host = amqp_url.rpartition("@")[2].removeprefix("amqp://")
+    monkeypatch.setenv("LEADSAGA_AMQP_URL", f"amqp://nobody:s3cr3t@{host}")
+    ran = await broker(*ASK)
+    assert (78, "LEADSAGA_AMQP_URL: the broker refuses its user or password\n") == (ran.code, ran.err)
 
 
 async def test_a_request_that_cannot_be_sound_is_not_sent(broker: Tool) -> None:

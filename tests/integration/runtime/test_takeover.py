@@ -89,5 +89,5 @@ async def test_a_database_that_goes_away_often_is_no_sign_of_poison_and_leaves_a
     refusing = SingleProbe(outcome=Rejected(reason="no"))
     answers = await run_single(world.database, refusing.do(), None, acme, redelivered=False, resumed=True)
 
-    assert [Unknown(reason="no")] == [reply.outcome for reply in answers.replies]
+    assert [Unknown(reason="no", error="Rejected")] == [reply.outcome for reply in answers.replies]
     assert [] == answers.dead

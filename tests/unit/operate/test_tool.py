@@ -1,13 +1,20 @@
 """The tool says what is wrong in one line a fault, and with a documented exit code."""
 
 import json
+import os
+import subprocess
+import sys
+from typing import get_args
 
 import pytest
 
 from contracts.process.settings import BadSettings
 from orchestrator.__main__ import main
+from orchestrator.core import state as core
+from orchestrator.operate.cli.sagas import SagaKind, Status
 from orchestrator.operate.cli.system import programs, step_names
 from orchestrator.operate.errors import MEANING, Exit
+from orchestrator.operate.find import SAGAS
 from orchestrator.operate.role_passwords import RoleUrls, passwords, scram_verifier
 from orchestrator.sagas import REGISTERED
 
@@ -60,7 +67,7 @@ def test_with_json_a_fault_is_json_too(capsys: Said, monkeypatch: pytest.MonkeyP
         (
             "AMQP",
             f"amqp://guest:s3cr3t@{NOBODY_LISTENS}/",
-            ["cancel", "r-1", "--tenant", "acme", "--reason", "enough"],
+            ["cancel", "r-1", "--tenant", "acme", "--reason", "enough", "--over-amqp"],
         ),
     ],
 )
@@ -74,9 +81,64 @@ def test_an_unreachable_service_is_one_line_without_a_password(
     assert "s3cr3t" not in fault
 
 
+@pytest.mark.parametrize(
+    "url", ["garbage", "mysql://s3cr3t@h/x", "{scheme}://h:s3cr3t/x", "{scheme}://[s3cr3t/x"]
+)
+@pytest.mark.parametrize(
+    ("setting", "scheme", "arguments"),
+    [
+        ("OPERATOR", "postgresql", ["list"]),
+        ("DATABASE", "postgresql", ["migrate"]),
+        ("DATABASE", "postgresql", ["migrate", "--wait"]),
+        ("AMQP", "amqp", ["request", "--tenant", "acme", "--leads", "1", "--criteria", "x"]),
+    ],
+)
+def test_a_malformed_url_is_one_line_that_names_its_setting(
+    setting: str, scheme: str, arguments: list[str], url: str, capsys: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LEADSAGA_{setting}_URL", url.format(scheme=scheme))
+    assert 78 == main(arguments)
+    (fault,) = capsys.readouterr().err.splitlines()
+    assert fault.startswith(f"LEADSAGA_{setting}_URL")
+    assert "s3cr3t" not in fault
+
+
+def test_an_unreachable_broker_is_told_by_the_tool_alone() -> None:
+    """In a process of its own: what libraries log must not reach its standard error either."""
+    asked = ["request", "--tenant", "acme", "--leads", "1", "--criteria", "x"]
+    for url, code in ((f"amqp://{NOBODY_LISTENS}/", 69), ("amqp://", 78)):
+        ran = subprocess.run(
+            [sys.executable, "-m", "orchestrator", *asked],
+            env={**os.environ, "LEADSAGA_AMQP_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (code, 1) == (ran.returncode, len(ran.stderr.splitlines())), ran.stderr
+
+
 def test_wrong_usage_exits_2(capsys: Said) -> None:
-    assert [2, 2, 2] == [main(["nonsense"]), main(["show"]), main(["replay", "no-uuid", "--reason", "x"])]
+    typos = (
+        ["nonsense"],
+        ["show"],
+        ["list", "--status", "parkd"],
+        ["list", "--saga", "leads"],
+        ["dead-letters", "show", "no-uuid"],
+        ["cancel", "r-1", "--reason", "x", "--over-amqp"],
+    )
+    assert [2] * len(typos) == [main(typo) for typo in typos]
     assert "" == capsys.readouterr().out
+
+
+def test_a_group_alone_prints_its_commands(capsys: Said) -> None:
+    main(["dead-letters"])
+    said = capsys.readouterr()
+    assert all(name in said.out + said.err for name in ("list", "show", "close"))
+
+
+def test_what_can_be_chosen_is_what_there_is() -> None:
+    assert SAGAS == sorted(get_args(SagaKind))
+    assert {*get_args(core.Status)} - {"new"} == set(get_args(Status))
 
 
 def test_a_verifier_is_the_one_of_the_standard() -> None:
