@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 import aio_pika
 import uuid_utils
 from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
-from aio_pika.exceptions import AMQPError, AuthenticationError, PublishError
+from aio_pika.exceptions import (
+    AMQPError,
+    AuthenticationError,
+    ProbableAuthenticationError,
+    PublishError,
+)
 
 from contracts.process.settings import BadSettings, BrokerSettings
 from contracts.process.waiting import until_answers
@@ -178,5 +183,5 @@ async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnect
             heartbeat=15,
             reconnect_interval=1,
         )
-    except AuthenticationError:
+    except (AuthenticationError, ProbableAuthenticationError):
         raise BadSettings(["LEADSAGA_AMQP_URL: the broker refuses its user or password"]) from None

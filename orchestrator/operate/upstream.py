@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import UUID
@@ -23,6 +23,8 @@ from orchestrator.operate.session import CONNECT_SECONDS, connected, place
 
 Request = LeadRequested | CancelRequested | RefundRequested
 Result = Literal["published", "completed", "refunded", "failed", "refused", "parked"]
+
+CLOSE_SECONDS = 2
 
 _EVENT: TypeAdapter[events.Event] = TypeAdapter(events.Event)
 
@@ -114,7 +116,9 @@ async def upstream() -> AsyncIterator[Upstream]:
         publisher = Publisher(cast(AbstractRobustConnection, connection), settings)
         yield Upstream(publisher, Names(settings.queue_prefix))
     finally:
-        await connection.close()
+        with suppress(*BROKER_AWAY):  # it may be gone already
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
 
 
 async def _connect(url: str) -> AbstractConnection:
