@@ -27,7 +27,9 @@ GROUP_SECONDS = Histogram(
     "From taking a group to its last confirmed publish",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-PUBLISH_FAILURES = Counter("leadsaga_orchestrator_publish_failures_total", "Publishes that had to be repeated")
+PUBLISH_FAILURES = Counter(
+    "leadsaga_orchestrator_publish_failures_total", "Publishes that had to be repeated"
+)
 
 WAITING = Gauge("leadsaga_sagas_waiting", "Accepted sagas whose turn has not come")
 IN_FLIGHT = Gauge("leadsaga_sagas_in_flight", "Sagas that count against the limit")

@@ -133,9 +133,8 @@ class _Session:
                 self.report.outbox.events += [refusal] if refusal else []
             case Woken(key) if key in self.work:
                 work = self.work[key]
-                appended = [*work.take(Due(at=self.at)), *work.take(Deadline(at=self.at))]
-                if not appended:
-                    self.report.outbox.early.append(key)
+                work.take(Due(at=self.at))
+                work.take(Deadline(at=self.at))
             case Ordered(order):
                 self.orders.append((order.order_id, self._order(order)))
             case _:

@@ -65,8 +65,6 @@ class Outbox:
 
     commands: dict[str, list[Command]] = field(default_factory=dict)
     events: list[EventOut] = field(default_factory=list)
-    early: list[SagaKey] = field(default_factory=list)
-    """Woken before their time: their wake time may be moved up."""
 
     def send(self, queue: str, command: Command) -> None:
         self.commands.setdefault(queue, []).append(command)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from contracts.process import logs
 from contracts.process.postgres import AGAIN, AWAY
+from orchestrator.observe import metrics
 from orchestrator.run.group import Report, Surroundings, process
 from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Outbox, Woken
 from orchestrator.store.port import Letter, SagaKey
@@ -69,8 +70,10 @@ class Loop:
                 taken.append(self.inbox.get_nowait())
                 size += len(taken[-1].items)
             # Whose consumer was cancelled meanwhile gets its message again: nothing is lost by handling it.
-            report = await self._patiently([item for each in taken for item in each.items])
-            await self.publish(report.outbox)
+            with metrics.GROUP_SECONDS.time():
+                report = await self._patiently([item for each in taken for item in each.items])
+                await self.publish(report.outbox)
+            metrics.GROUP_SIZE.observe(size)
             self.tell(report)
             for each in taken:
                 if not each.handled.done():
@@ -113,7 +116,6 @@ class Loop:
             for queue, commands in part.outbox.commands.items():
                 whole.outbox.commands.setdefault(queue, []).extend(commands)
             whole.outbox.events += part.outbox.events
-            whole.outbox.early += part.outbox.early
             whole.appended += part.appended
             whole.strangers += part.strangers
             whole.stale += part.stale

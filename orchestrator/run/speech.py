@@ -23,6 +23,7 @@ class Asker(Model):
     request_id: RequestId
     refund_id: RequestId | None = None
 
+
 PARKED = "needs one of our people; nothing is lost, and nothing is charged twice"
 
 

@@ -157,7 +157,7 @@ async def test_a_message_of_any_size_is_taken_and_a_webhook_that_is_gone_is_told
     ("fault", "expected"),
     [
         ({"status": 429, "retry_after": 2.5}, StepTransient),
-        ({"status": 503}, StepTransient),
+        ({"status": 503}, StepUnknown),
         ({"drop": "after"}, StepUnknown),
         ({"drop": "before"}, StepUnknown),
         ({"status": 403}, StepRejected),
