@@ -40,6 +40,11 @@ AGAIN: tuple[type[Exception], ...] = (
 rolled back, and the same again may succeed."""
 
 
+def trouble(error: Exception) -> str:
+    """What to call it in the log: an outage is looked for elsewhere than a lock."""
+    return "database_contention" if isinstance(error, AGAIN) else "database_away"
+
+
 TROUBLE: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.process import logs
-from contracts.process.postgres import AGAIN, AWAY
+from contracts.process.postgres import AGAIN, AWAY, trouble
 from orchestrator.observe import metrics
 from orchestrator.run.group import Report, Surroundings, process
 from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Outbox, Woken
@@ -84,7 +84,7 @@ class Loop:
             try:
                 return await self._group(items)
             except (*AWAY, *AGAIN) as error:
-                log.warning("database_away", **logs.fault(error))
+                log.warning(trouble(error), **logs.fault(error))
                 await asyncio.sleep(PAUSE)
                 # The commit may have succeeded with nobody there to hear it, as in a crash.
                 items = [_again(item) for item in items]

@@ -15,7 +15,7 @@ from contracts.messages import Command, Reply
 from contracts.names import REPLIES, Names, event_key, heard_queue
 from contracts.process import logs
 from contracts.process.consuming import Delivery, subscribe
-from contracts.process.postgres import AGAIN, AWAY, Database
+from contracts.process.postgres import AGAIN, AWAY, Database, trouble
 from contracts.process.publishing import NotPublished, Outgoing, Publisher
 from steps.runtime import observe
 from steps.runtime.batch import Answers, run_alone, run_batch
@@ -189,7 +189,7 @@ async def _single(
         try:
             return await run_single(database, work, client, command, redelivered=redelivered, resumed=resumed)
         except (*AWAY, *AGAIN) as error:
-            log.warning("database_away", **logs.fault(error))
+            log.warning(trouble(error), **logs.fault(error))
             await asyncio.sleep(PAUSE)
             resumed = True
 

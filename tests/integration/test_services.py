@@ -14,6 +14,7 @@ import aio_pika
 import asyncpg
 import pytest
 
+from deploy.local.place import temporary
 from deploy.local.services import DirectoryInUse, NoServices, Services, ServiceSilent, obtain, ports, services
 from deploy.local.services.answers import port_answers
 from deploy.local.services.apt import replaced
@@ -55,13 +56,12 @@ needs_programs = pytest.mark.skipif(
 
 
 @pytest.fixture
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def directory() -> Iterator[Path]:
     """A data directory that the servers' accounts can enter."""
-    directory = tmp_path_factory.mktemp("services")
-    for ancestor in (directory, directory.parent, directory.parent.parent):
-        ancestor.chmod(0o711)
-    yield directory
-    assert descendants(os.getpid()) == [], "a process was left running"
+    before = descendants(os.getpid())
+    with temporary() as found:
+        yield found
+    assert set(descendants(os.getpid())) <= set(before), "a process was left running"
 
 
 def descendants(pid: int) -> list[Identity]:
