@@ -1,7 +1,7 @@
 """One call for a part of a request, from its turn to its checkpoint."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -145,8 +145,21 @@ class Asking:
             async with self.attempt.transaction() as connection:
                 yield connection
         except (Fenced, asyncio.CancelledError):
-            # Should the database be away as well, the call stays on record as begun.
-            with suppress(OSError):
-                async with asyncio.timeout(BOOKING_TIME), self.attempt.note() as connection:
-                    await settle(connection, self.command, call)
+            # When one call is fenced its siblings are cancelled, also those that are booking already.
+            await to_the_end(self._book(call))
             raise
+
+    async def _book(self, call: CallRecord) -> None:
+        # Should the database be away as well, the call stays on record as begun.
+        with suppress(OSError):
+            async with asyncio.timeout(BOOKING_TIME), self.attempt.note() as connection:
+                await settle(connection, self.command, call)
+
+
+async def to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Awaits work that no cancellation may break off; it has to limit its own time."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+    task.result()
