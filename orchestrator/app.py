@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-import uuid_utils
+from uuid_utils.compat import uuid7
 
 from contracts.names import Names
 from contracts.process import logs
@@ -42,7 +42,7 @@ def now() -> datetime:
 
 def new_id() -> UUID:
     """Ordered by time, so that a tenant's rows stay together in indexes."""
-    return UUID(bytes=uuid_utils.uuid7().bytes)
+    return uuid7()
 
 
 async def run(stopping: asyncio.Event | None = None) -> None:

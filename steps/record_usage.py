@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-import uuid_utils
+from uuid_utils.compat import uuid7
 
 from contracts.events import LEADS_PER_EVENT, Event, Lead, LeadsReady
 from contracts.facts import UsageRecorded
@@ -77,7 +77,7 @@ async def record_usage(connection: Connection, commands: Sequence[Command]) -> l
     )
     shown = {row["saga_id"]: row["leads"] for row in rows}
     counted = [command for command in commands if shown.get(command.saga_id)]
-    ledger_ids = {command.saga_id: _new_id() for command in counted}
+    ledger_ids = {command.saga_id: uuid7() for command in counted}
     if counted:
         ids = [command.saga_id for command in counted]
         leads = [shown[saga_id] for saga_id in ids]
@@ -92,10 +92,6 @@ async def record_usage(connection: Connection, commands: Sequence[Command]) -> l
         await connection.execute(_SETTLE, tenant_id, ids, leads)
         await note_usage(connection, tenant_id, sum(leads))
     return [_outcome(command, shown, ledger_ids) for command in commands]
-
-
-def _new_id() -> UUID:
-    return UUID(bytes=uuid_utils.uuid7().bytes)
 
 
 def _outcome(command: Command, shown: dict[UUID, int], ledger_ids: dict[UUID, UUID]) -> Outcome:

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
-import uuid_utils
+from uuid_utils.compat import uuid7
 
 from contracts.errors import StepRejected
 from contracts.facts import UsageRefunded
@@ -47,7 +46,7 @@ async def _refund(connection: Connection, command: Command) -> Outcome:
     if original is None:
         raise StepRejected(f"nothing was billed for request {asked.request_id}", error="NothingBilled")
     leads = await _bounded(connection, command.tenant_id, original, asked)
-    ledger_id = UUID(bytes=uuid_utils.uuid7().bytes)
+    ledger_id = uuid7()
     await connection.execute(
         _REVERSE,
         command.tenant_id,

@@ -1,7 +1,7 @@
 """One group: everything that waits, in one transaction. Locks, decides, appends; what is to be published is
 returned, and published only after the commit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
@@ -118,7 +118,10 @@ class _Session:
         keys = {key for item in items if (key := _key_of(item)) is not None}
         keys |= {key for key, _ in intake.news} | {key for key, _ in intake.attached}
         stored = await self.group.load(keys - intake.created.keys())
-        for key, before in (stored | intake.created).items():
+        self._take_up(stored | intake.created)
+
+    def _take_up(self, found: Mapping[SagaKey, Stored]) -> None:
+        for key, before in found.items():
             saga = self.around.sagas[before.saga, before.version]
             self.work[key] = _Work(before, saga, before.state)
 
@@ -212,9 +215,7 @@ class _Session:
         turns = await self.group.turns(limit=self.around.limit, tenants={key[0] for key in newcomers})
         chosen = starter.choose(turns, newcomers)
         unknown = set(chosen) - self.work.keys()
-        for key, before in (await self.group.load(unknown) if unknown else {}).items():
-            saga = self.around.sagas[before.saga, before.version]
-            self.work[key] = _Work(before, saga, before.state)
+        self._take_up(await self.group.load(unknown))
         for key in chosen:
             self.work[key].take(Start(at=self.at))
 
