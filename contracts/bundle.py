@@ -45,6 +45,11 @@ def encode(items: Sequence[BaseModel]) -> bytes:
     )
 
 
+def alone(raw: bytes) -> bytes:
+    """A message that carries one item only, given as JSON."""
+    return b'{"v":%d,"items":[%s]}' % (WIRE_VERSION, raw)
+
+
 def decode(body: bytes, item_type: Any) -> list[Any]:
     """Items of `item_type`, or `Malformed` in place of what cannot be understood. Never raises."""
     adapter = _bundle_of(item_type)

@@ -1,5 +1,6 @@
 """The identifiers that appear in messages, keys and queue names, and what they may look like."""
 
+import re
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -16,3 +17,8 @@ RequestId = Annotated[str, StringConstraints(pattern=REQUEST_PATTERN)]
 StepName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 SagaId = UUID
 Direction = Literal["do", "undo"]
+
+
+def is_tenant(word: str) -> bool:
+    """Whether it looks like a tenant's id; there may be no such tenant."""
+    return re.fullmatch(TENANT_PATTERN, word) is not None

@@ -55,3 +55,7 @@ def event_key(tenant_id: str, event: str) -> str:
 def heard_queue(step: str) -> str:
     """The queue of a step that listens to events."""
     return f"{step}.heard"
+
+
+def is_heard(queue: str) -> bool:
+    return queue.endswith(heard_queue(""))

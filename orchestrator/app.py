@@ -2,27 +2,39 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 from uuid import UUID
 
+from aio_pika.abc import AbstractConnection
 from uuid_utils.compat import uuid7
 
 from contracts.names import Names
-from contracts.process import logs
-from contracts.process.consuming import make_broker
+from contracts.process import crash, logs
+from contracts.process.consuming import make_broker, subscribe
 from contracts.process.health import serving
-from contracts.process.lifecycle import STARTING, consumers_running, readiness, stop_on_signals
+from contracts.process.lifecycle import (
+    STARTING,
+    STOPPING,
+    Grace,
+    change,
+    consumers_running,
+    keep_watch,
+    readiness,
+    stop_on_signals,
+    working,
+)
 from contracts.process.postgres import Database, connect
 from contracts.process.publishing import Publisher, publishing
+from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
-from contracts.process.waiting import Stopped
+from contracts.process.waiting import Stopped, unless_stopped
 from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
+from orchestrator.bus.replay import republisher_of
 from orchestrator.run.chores import Chores
 from orchestrator.run.group import Surroundings
 from orchestrator.run.loop import Loop
@@ -48,7 +60,7 @@ def new_id() -> UUID:
 async def run(stopping: asyncio.Event | None = None) -> None:
     """Runs until SIGTERM or SIGINT (or `stopping`), then finishes the groups it has begun."""
     needed = (ProcessSettings, BrokerSettings, EngineSettings, PoolSettings)
-    require(*(partial(load, each) for each in needed))
+    require(*(partial(load, each) for each in needed), crash.arm)
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     engine, pool = load(EngineSettings), load(PoolSettings)
     logs.configure("orchestrator", process.log_level)
@@ -69,33 +81,42 @@ async def _run(
         await stack.enter_async_context(serving(process, checks))
         url = engine.engine_url.get_secret_value()
         database = await stack.enter_async_context(connect(url, pool, name="orchestrator", stopping=stopping))
+        await expect_schema(database, stopping)
         publisher = await stack.enter_async_context(
             publishing(broker_settings, name="orchestrator", stopping=stopping)
         )
-        queues = await _declare(publisher, names)
-        loop, front, chores = _assemble(database, publisher, names, process, engine)
-        broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
-        Ears(loop, front, names).subscribe(broker, queues)
-        tasks = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
-        await stack.enter_async_context(_working(tasks, stopping))
-        await stack.enter_async_context(consumers_running(broker))
-        checks.clear()
-        checks.update(readiness(broker, publisher, database))
+        queues = list(dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues()))
+        declare = partial(_declare, names=names, queues=queues)
+        await unless_stopped(declare(publisher.connection), stopping)
+        loop, front, chores = _assemble(database, publisher, names, queues, process, engine)
+        broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
+        for each in Ears(loop, front, names).subscriptions(queues):
+            subscribe(broker, each)
+        work = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
+        await stack.enter_async_context(working(work, stopping))
+        await stack.enter_async_context(consumers_running(broker, grace, stopping))
+        watch = keep_watch(broker, database, broker_settings, declare, stopping)
+        await stack.enter_async_context(working([watch], stopping))
+        change(checks, readiness(broker, publisher, database))
         log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])
         await stopping.wait()
+        grace.begin()
+        change(checks, STOPPING)
         log.info("stopping")
 
 
-def _assemble(
+def _assemble(  # noqa: PLR0913, PLR0917 - one argument a concern
     database: Database,
     publisher: Publisher,
     names: Names,
+    queues: Sequence[str],
     process: ProcessSettings,
     engine: EngineSettings,
 ) -> tuple[Loop, Loop, Chores]:
+    known = sagas(process.time_scale)
     around = Surroundings(
-        store=PostgresStore(database),
-        sagas=sagas(process.time_scale),
+        store=PostgresStore(database, versions=known),
+        sagas=known,
         clock=now,
         draw=random.random,
         new_id=new_id,
@@ -106,30 +127,13 @@ def _assemble(
     loop = Loop(around, publish, tell, engine.group_items)
     front = Loop(around, publish, tell, engine.group_items)
     tick = max(engine.tick_seconds * process.time_scale, SHORTEST_TICK)
-    return loop, front, Chores(loop, tick, lambda gauges: measure(gauges, now()), confirmed)
+    republish = republisher_of(publisher, names, queues)
+    chores = Chores(loop, tick, lambda gauges: measure(gauges, now()), confirmed, republish=republish)
+    return loop, front, chores
 
 
-async def _declare(publisher: Publisher, names: Names) -> list[str]:
-    queues = list(dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues()))
-    async with publisher.connection.channel() as channel:
+async def _declare(connection: AbstractConnection, names: Names, queues: Sequence[str]) -> None:
+    async with connection.channel() as channel:
         await declare_exchanges(channel, names)
         await declare_engine(channel, names)
         await declare_steps(channel, names, queues)
-    return queues
-
-
-@asynccontextmanager
-async def _working(work: list[Coroutine[Any, Any, None]], stopping: asyncio.Event) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(each) for each in work]
-    for task in tasks:
-        # A loop that dies takes the process with it: a supervisor starts it again, and nothing was lost.
-        task.add_done_callback(lambda _: stopping.set())
-    try:
-        yield
-    finally:
-        failed = [task for task in tasks if task.done() and not task.cancelled()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in failed:
-            task.result()

@@ -79,7 +79,7 @@ class Tally:
 async def generate_leads(command: Command, attempt: Attempt) -> Outcome:
     deadline = asyncio.get_running_loop().time() + command.timeout * (1 - MARGIN)
     request = command.asked(LeadRequested)
-    async with attempt.transaction() as connection:
+    async with attempt.transaction("progress") as connection:
         before = await progress_of(connection, command)
     tally = Tally(before, request.leads)
     asking = Asking(command, request, attempt, before.side_by_side, deadline)

@@ -4,15 +4,20 @@ A handler that returns acknowledges; one that raises rejects, and the broker dea
 that is cancelled (channel lost, process stopping) leaves it to be delivered again.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from faststream._internal.endpoint.subscriber.utils import MultiLock
 from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
 from faststream.rabbit.utils import RabbitClientProperties
 
-from contracts.bundle import Malformed, decode
+from contracts.bundle import Malformed, alone, decode
+from contracts.process import crash
 from contracts.process.settings import BrokerSettings
+from contracts.process.waiting import CONNECT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,58 +37,66 @@ class Delivery:
         return [item for item in self.items if isinstance(item, Malformed)]
 
     def exact(self, raw: bytes) -> bytes:
-        """The message as it came, byte for byte, or `raw`, the item's own, of one that carried several."""
-        return self.body if len(self.items) <= 1 else raw
+        """The message as it came, byte for byte; of one that carried several items, one that carries `raw`,
+        the JSON of an item, alone."""
+        return self.body if len(self.items) <= 1 else alone(raw)
 
     @property
     def sound(self) -> list[Any]:
         return [item for item in self.items if not isinstance(item, Malformed)]
 
 
+CANCEL_SECONDS = 1.0
+
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
-def make_broker(settings: BrokerSettings, *, drain_seconds: float) -> RabbitBroker:
-    """`drain_seconds`: how long handlers may finish after stop; then they are cancelled, unacknowledged."""
+def make_broker(settings: BrokerSettings) -> RabbitBroker:
+    """Stopping it cancels its handlers, and leaves what they had unacknowledged: `drain` comes first."""
     return RabbitBroker(
         settings.amqp_url.get_secret_value(),
         # The decoder below hands over a Delivery; annotations only feed the AsyncAPI document.
         apply_types=False,
         logger=None,
-        graceful_timeout=drain_seconds,
+        graceful_timeout=None,
+        timeout=CONNECT_SECONDS,
         reconnect_interval=1.0,
-        client_properties=RabbitClientProperties(heartbeat=15),
+        client_properties=RabbitClientProperties(heartbeat=settings.heartbeat),
     )
 
 
-def subscribe(  # noqa: PLR0913 - the properties of one subscription
-    broker: RabbitBroker,
-    queue: str,
-    item_type: Any,
-    payload: Any,
-    handler: Handler,
-    *,
-    prefetch: int,
-    description: str,
-) -> None:
-    """Consumes an existing queue. `payload` is the type that documents the message."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """Who handles the messages of an existing queue."""
 
+    queue: str
+    item_type: Any
+    """What a message carries; None when its handler decodes it."""
+    payload: Any
+    """The type that documents the message."""
+    handler: Handler
+    prefetch: int
+    description: str
+
+
+def subscribe(broker: RabbitBroker, each: Subscription) -> None:
     async def handle(delivery: Any) -> None:
-        await handler(cast(Delivery, delivery))
+        await each.handler(cast(Delivery, delivery))
+        crash.point(f"ack.{each.queue}", "before")
 
-    handle.__annotations__ = {"delivery": payload, "return": None}
-    handle.__name__ = queue.replace(".", "_")
+    handle.__annotations__ = {"delivery": each.payload, "return": None}
+    handle.__name__ = each.queue.replace(".", "_")
 
     async def read(message: RabbitMessage) -> Delivery:
-        return read_delivery(message, item_type)
+        return read_delivery(message, each.item_type)
 
     broker.subscriber(
-        RabbitQueue(queue, queue_type=QueueType.QUORUM, declare=False),
-        channel=Channel(prefetch_count=prefetch),
+        RabbitQueue(each.queue, queue_type=QueueType.QUORUM, declare=False),
+        channel=Channel(prefetch_count=each.prefetch),
         no_reply=True,
         decoder=read,
-        title=queue,
-        description=description,
+        title=each.queue,
+        description=each.description,
     )(handle)
 
 
@@ -107,10 +120,38 @@ def _count(header: Any) -> int:
 
 
 def consuming(broker: RabbitBroker) -> bool:
-    """Whether every subscriber has a live consumer just now: a dead channel is not ready."""
+    """Whether every subscriber has a live consumer just now. A dead channel is not ready, nor is a consumer
+    that the broker has cancelled, as it does when a queue is deleted."""
     return bool(broker.subscribers) and all(_alive(subscriber) for subscriber in broker.subscribers)
 
 
 def _alive(subscriber: Any) -> bool:
-    queue = subscriber._queue_obj  # noqa: SLF001 - FastStream's own ping does not look at channels
-    return bool(subscriber.running and queue is not None and not queue.channel.is_closed)
+    # FastStream's own ping looks at the connection only.
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001
+    if not subscriber.running or queue is None or queue.channel.is_closed:
+        return False
+    return tag in queue.channel._channel.channel.consumers  # noqa: SLF001
+
+
+async def drain(broker: RabbitBroker, seconds: float) -> None:
+    """The broker sends nothing more, and what it has sent is still handled, as far as the time allows.
+    FastStream alone would ignore what comes while its handlers finish: it would wait here for nothing, and
+    count as delivered in vain."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*map(_cancel, broker.subscribers), return_exceptions=True)
+            await asyncio.gather(*(_idle(subscriber, seconds) for subscriber in broker.subscribers))
+
+
+async def _cancel(subscriber: Any) -> None:
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001
+    subscriber._consumer_tag = None  # noqa: SLF001 - or it would cancel it once more
+    if queue is not None and tag is not None:
+        async with asyncio.timeout(CANCEL_SECONDS):
+            await queue.cancel(tag)
+
+
+async def _idle(subscriber: Any, seconds: float) -> None:
+    """Returns when everything that was taken is acknowledged, or the time is over."""
+    if isinstance(subscriber.lock, MultiLock):
+        await subscriber.lock.wait_release(seconds)

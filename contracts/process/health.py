@@ -26,7 +26,7 @@ def application(checks: Mapping[str, Check], registry: CollectorRegistry = REGIS
         return PlainTextResponse("live\n")
 
     async def ready(_request: Request) -> Response:
-        results = {name: await check() for name, check in checks.items()}
+        results = {name: await check() for name, check in dict(checks).items()}
         return JSONResponse(results, status_code=200 if all(results.values()) else 503)
 
     async def metrics(request: Request) -> Response:
@@ -49,6 +49,7 @@ async def serving(settings: ProcessSettings, checks: Mapping[str, Check]) -> Asy
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_graceful_shutdown=1,
         )
     )
     task = asyncio.create_task(server.serve())

@@ -1,8 +1,9 @@
 """JSON logs, one object a line. `service` is in every line; a line about a saga, step or tenant names it."""
 
+import asyncio
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ SECRET_WORDS = (
 
 
 def configure(service: str, level: str = "info") -> None:
+    """To be called inside the event loop."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -29,6 +31,7 @@ def configure(service: str, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    asyncio.get_running_loop().set_exception_handler(stray)
     # Libraries log their own way; only what they warn of is of interest, and never their message bodies.
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(levelname)s: %(message)s", force=True)
     for chatty in ("aio_pika", "aiormq", "httpx", "httpx2", "stripe", "faststream"):
@@ -45,6 +48,13 @@ def hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) ->
 
 def get(name: str) -> Any:
     return structlog.get_logger(part=name)
+
+
+def stray(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """What no task of ours hears of, such as a library's late failure to close a dead connection: a line like
+    any other, and no trace."""
+    error = context.get("exception")
+    get("process").warning("stray_failure", **(fault(error) if error else {"reason": context["message"]}))
 
 
 def fault(error: BaseException) -> dict[str, str]:

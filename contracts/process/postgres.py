@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
 
+from contracts.process import crash
 from contracts.process.settings import BadSettings, PoolSettings
-from contracts.process.waiting import until_answers
+from contracts.process.waiting import CONNECT_SECONDS, until_answers
 
 Connection = asyncpg.pool.PoolConnectionProxy
 """What a transaction hands out. Annotated here once, since asyncpg's own names differ for pools."""
@@ -16,6 +17,7 @@ Connection = asyncpg.pool.PoolConnectionProxy
 AWAY: tuple[type[Exception], ...] = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the pool's, of a connection that the server had just ended
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -48,26 +50,95 @@ def trouble(error: Exception) -> str:
 TROUBLE: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
 
 
+SILENCE = 4.0
+"""Seconds after which a connection that should answer at once counts as dead. A bad line has half a second of
+latency; to open a new connection over it costs more than waiting."""
+
+LATE = 2.0
+"""Seconds after which a statement that the server should have ended has lost its connection."""
+
+CLOSE_SECONDS = 1.0
+
+
+class Refused(ConnectionError):
+    """The database is there, and accepts no connections of ours just now."""
+
+
 class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self.pool = pool
 
     @asynccontextmanager
-    async def transaction(self, tenant_id: str | None = None) -> AsyncIterator[Any]:
+    async def transaction(
+        self, tenant_id: str | None = None, *, name: str | None = None
+    ) -> AsyncIterator[Any]:
         """One transaction. The tenant is set for its duration only, so a pooled connection never carries it
-        over to the next one."""
-        async with self.pool.acquire() as connection, connection.transaction():
-            if tenant_id is not None:
-                await set_tenant(connection, tenant_id)
+        over to the next one. `name` makes crash points of its end; only tests leave it out."""
+        async with self._connection() as connection:
+            unit = await self._begun(connection)
+            try:
+                if tenant_id is not None:
+                    await set_tenant(connection, tenant_id)
+                yield connection
+                crash.point(name, "commit")
+                await unit.commit()
+            except TimeoutError:
+                await self._give_up(connection)
+                raise
+            except BaseException:
+                await self._roll_back(connection, unit)
+                raise
+        crash.point(name, "committed")
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        try:
+            connection = await self.pool.acquire()
+        except AWAY:
+            raise
+        except asyncpg.PostgresError as error:
+            raise Refused(type(error).__name__) from error
+        try:
             yield connection
+        finally:
+            # What is committed is committed, whatever becomes of its connection.
+            with suppress(*TROUBLE):
+                await self.pool.release(connection)
+
+    async def _begun(self, connection: Any) -> Any:
+        unit = connection.transaction()
+        try:
+            await unit.start()
+        except BaseException:
+            await self._give_up(connection)
+            raise
+        return unit
+
+    async def _roll_back(self, connection: Any, unit: Any) -> None:
+        """Asyncpg's own way would wait for a dead connection, at its end, as long as for a slow statement."""
+        try:
+            async with asyncio.timeout(SILENCE):
+                if connection.is_in_transaction():
+                    await unit.rollback()
+        except TROUBLE:
+            await self._give_up(connection)
 
     async def answers(self) -> bool:
-        """Whether the database answers a trivial question within two seconds."""
+        """Whether the database answers a trivial question in time. When it does not, connections are opened
+        anew before they are used: of a server that is gone, the next ones would be as silent as this one."""
         try:
-            async with asyncio.timeout(2):
-                return bool(await self.pool.fetchval("SELECT true"))
+            async with asyncio.timeout(SILENCE), self._connection() as connection:
+                try:
+                    return bool(await connection.execute("SELECT true"))
+                except BaseException:
+                    await self._give_up(connection)
+                    raise
         except TROUBLE:
             return False
+
+    async def _give_up(self, connection: Any) -> None:
+        connection.terminate()
+        await self.pool.expire_connections()
 
 
 async def set_tenant(connection: Any, tenant_id: str) -> None:
@@ -84,14 +155,15 @@ async def connect(
         yield Database(made)
     finally:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await made.close()
         except AWAY:
             made.terminate()
 
 
 async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncpg.Record]":
-    """Its sessions cannot hang: statements, locks and idle transactions are limited by the server."""
+    """Its sessions cannot hang: statements, locks and idle transactions are limited by the server, which may
+    learn as late as we do that the line between us is dead."""
     millis = pool.statement_timeout * 1000
     settings = {
         "application_name": f"leadsaga {name}",
@@ -99,17 +171,23 @@ async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncp
         "timezone": "UTC",
         "statement_timeout": str(int(millis)),
         "lock_timeout": str(int(millis / 3)),
-        "idle_in_transaction_session_timeout": str(int(millis * 4)),
+        "idle_in_transaction_session_timeout": str(int(millis)),
+        # A session whose client vanished while it was being spoken to is under none of those limits.
+        "tcp_keepalives_idle": "5",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "3",
     }
     try:
         return await asyncpg.create_pool(
             url,
             min_size=1,
             max_size=pool.pool_size,
-            command_timeout=pool.statement_timeout * 2,
-            timeout=10,
+            command_timeout=pool.statement_timeout + LATE,
+            timeout=CONNECT_SECONDS,
             server_settings=settings,
         )
     except asyncpg.InvalidAuthorizationSpecificationError:
         reason = "the database refuses its user or password"
         raise BadSettings([f"the Postgres URL of {name}: {reason}"]) from None
+    except asyncpg.ObjectNotInPrerequisiteStateError as error:
+        raise Refused(type(error).__name__) from error

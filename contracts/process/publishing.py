@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aio_pika
 import uuid_utils
@@ -19,11 +20,14 @@ from aio_pika.exceptions import (
     PublishError,
 )
 
+from contracts.process import crash
 from contracts.process.settings import BadSettings, BrokerSettings
-from contracts.process.waiting import until_answers
+from contracts.process.waiting import CONNECT_SECONDS, until_answers
 
 SLICE = 200
 SLICE_BYTES = 2_000_000
+
+CLOSE_SECONDS = 1.0
 
 BROKER_AWAY: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, RuntimeError)
 
@@ -65,6 +69,14 @@ def slice_of(messages: Sequence[Outgoing]) -> int:
     return min(len(messages), SLICE)
 
 
+class Publishes(Protocol):
+    async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
+        """Returns when the broker has confirmed every message. Raises Unroutable or Unconfirmed, which say
+        what is left to be published; some of that may have arrived all the same. `name` says what they are,
+        for crash points."""
+        ...
+
+
 class Publisher:
     def __init__(self, connection: AbstractRobustConnection, settings: BrokerSettings) -> None:
         self._connection = connection
@@ -85,29 +97,31 @@ class Publisher:
         alive = self._connection.connected.is_set() and (channel is None or not channel.is_closed)
         return alive and not self._failing
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
-        """Returns when the broker has confirmed every message. Raises Unroutable or Unconfirmed, which say
-        what is left to be published; some of that may have arrived all the same. Travels in slices, each with
-        a time limit of its own, so that no amount is too much for it."""
+    async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
+        """Travels in slices, each with a time limit of its own, so that no amount is too much for it."""
+        if messages:
+            crash.point(f"publish.{name}", "before")
         rest = list(messages)
         while rest:
             size = slice_of(rest)
             try:
-                await self._publish_together(rest[:size])
+                await self._publish_together(rest[:size], name)
             except NotPublished as failure:
                 self._failing = True
                 failure.left = rest
                 raise
             self._failing = False
             rest = rest[size:]
+        if messages:
+            crash.point(f"publish.{name}", "confirmed")
 
-    async def _publish_together(self, messages: Sequence[Outgoing]) -> None:
+    async def _publish_together(self, messages: Sequence[Outgoing], name: str) -> None:
         returned: BaseException | None = None
         failed: BaseException | None = None
         try:
             async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
                 for message in messages:
-                    group.create_task(self._publish(message))
+                    group.create_task(self._publish(message, name))
         except* PublishError as errors:
             returned = errors.exceptions[0]
         except* BROKER_AWAY as errors:
@@ -119,7 +133,7 @@ class Publisher:
         if returned is not None:
             raise Unroutable("a message was returned", messages) from returned
 
-    async def _publish(self, message: Outgoing) -> None:
+    async def _publish(self, message: Outgoing, name: str) -> None:
         exchange = await self._exchange(message.exchange)
         await exchange.publish(
             aio_pika.Message(
@@ -135,6 +149,7 @@ class Publisher:
             mandatory=message.mandatory,
             timeout=self._timeout,
         )
+        crash.point(f"publish.{name}", "one")
 
     async def _exchange(self, name: str) -> AbstractExchange:
         async with self._opening:
@@ -151,7 +166,7 @@ class Publisher:
         channel, self._channel = self._channel, None
         if channel is not None:
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(CLOSE_SECONDS):
                     await channel.close()
             except BROKER_AWAY:
                 pass  # it was broken already
@@ -169,7 +184,7 @@ async def publishing(
         yield Publisher(connection, settings)
     finally:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await connection.close()
         except BROKER_AWAY:
             pass  # the broker is gone; so is the connection
@@ -180,7 +195,8 @@ async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnect
         return await aio_pika.connect_robust(
             settings.amqp_url.get_secret_value(),
             client_properties={"connection_name": f"leadsaga {name} publish"},
-            heartbeat=15,
+            heartbeat=settings.heartbeat,
+            timeout=CONNECT_SECONDS,
             reconnect_interval=1,
         )
     except (AuthenticationError, ProbableAuthenticationError):

@@ -58,7 +58,12 @@ class ProcessSettings(Settings):
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
     """debug, info, warning or error. Logs are JSON, one object a line, on standard error."""
     drain_seconds: float = Field(default=20.0, gt=0)
-    """How long a process that is asked to stop may finish what it has begun."""
+    """Until a process that is asked to stop has ended. All but the last 5 it may finish what it has begun."""
+
+    @property
+    def finish_seconds(self) -> float:
+        """What is broken off after that has to end too, and connections to services that are away."""
+        return max(self.drain_seconds - 5, self.drain_seconds / 2)
 
 
 class BrokerSettings(Settings):
@@ -66,6 +71,9 @@ class BrokerSettings(Settings):
     """Of RabbitMQ 3.10 or newer, virtual host included."""
     queue_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]{0,40}$")] = ""
     """Keeps systems apart that share a virtual host."""
+    heartbeat: int = Field(default=2, ge=1, le=60)
+    """Seconds between signs of life on a connection to RabbitMQ. One that is silent for three times as long,
+    and 3 s more, is given up and opened anew; the broker gives up ours after twice as long."""
     publish_timeout: float = Field(default=10.0, gt=0)
     """Seconds until an unconfirmed publish counts as failed."""
 
@@ -73,8 +81,9 @@ class BrokerSettings(Settings):
 class PoolSettings(Settings):
     pool_size: int = Field(default=8, ge=2, le=100)
     """Database connections of one process, at most."""
-    statement_timeout: float = Field(default=15.0, gt=0)
-    """Seconds; a statement that takes longer is ended by the database."""
+    statement_timeout: float = Field(default=6.0, gt=0)
+    """Seconds; a statement that takes longer is ended by the database. When not even that is heard in 2 s
+    more, the connection is given up, and opened anew."""
 
 
 def load(settings: type[S]) -> S:

@@ -9,6 +9,10 @@ from contracts.process import logs
 log = logs.get("process")
 T = TypeVar("T")
 
+CONNECT_SECONDS = 8
+"""Until an attempt to connect is given up: a server may accept, and then say nothing. On a bad line it takes
+half a dozen times half a second, both ways."""
+
 PAUSE = 0.5
 SAID_EVERY = 10
 """Tries between two log lines."""
@@ -16,6 +20,26 @@ SAID_EVERY = 10
 
 class Stopped(Exception):
     """The process was told to stop before the service answered."""
+
+
+async def unless_stopped(work: Awaitable[T], stopping: asyncio.Event) -> T:
+    """What the work returns or raises. Breaks it off, and raises Stopped, when the process is to stop."""
+    try:
+        async with asyncio.timeout(None) as limit:
+            told = asyncio.create_task(_end(limit, stopping))
+            try:
+                return await work
+            finally:
+                told.cancel()
+    except TimeoutError:
+        if limit.expired():
+            raise Stopped from None
+        raise
+
+
+async def _end(limit: asyncio.Timeout, stopping: asyncio.Event) -> None:
+    await stopping.wait()
+    limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def until_answers(
@@ -26,15 +50,11 @@ async def until_answers(
 ) -> T:
     """Tries again while `attempt` raises what `away` lists. Raises Stopped."""
     tries = 0
-    while not stopping.is_set():
+    while True:
         try:
-            return await attempt()
+            return await unless_stopped(attempt(), stopping)
         except away as error:
             if tries % SAID_EVERY == 0:
                 log.warning("waiting_for", service_awaited=service, **logs.fault(error))
             tries += 1
-        try:
-            await asyncio.wait_for(stopping.wait(), PAUSE)
-        except TimeoutError:
-            continue
-    raise Stopped
+        await unless_stopped(asyncio.sleep(PAUSE), stopping)

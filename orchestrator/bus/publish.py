@@ -8,7 +8,7 @@ from contracts.bundle import encode
 from contracts.messages import Command
 from contracts.names import Names, event_key
 from contracts.process import logs
-from contracts.process.publishing import NotPublished, Outgoing, Publisher
+from contracts.process.publishing import NotPublished, Outgoing, Publishes
 from orchestrator.core.definition import Saga
 from orchestrator.observe import metrics
 from orchestrator.run.items import Outbox
@@ -22,7 +22,7 @@ LONGEST_PAUSE = 5.0
 
 
 def publisher_of(
-    publisher: Publisher,
+    publisher: Publishes,
     names: Names,
     bounds: Mapping[str, int],
     confirmed: Callable[[Sequence[UUID]], None],
@@ -34,7 +34,7 @@ def publisher_of(
         pause = FIRST_PAUSE
         while messages:
             try:
-                await publisher.publish(messages)
+                await publisher.publish(messages, name="outbox")
                 break
             except NotPublished as error:
                 messages = list(error.left)

@@ -18,6 +18,9 @@ UNANSWERED = Counter(
 )
 STALE = Counter("leadsaga_replies_stale_total", "Replies that nobody waited for any more")
 STRANGERS = Counter("leadsaga_replies_unknown_total", "Replies for sagas that do not exist")
+FOREIGN = Counter(
+    "leadsaga_replies_foreign_total", "Replies for sagas of a version that only another release knows"
+)
 MALFORMED = Counter("leadsaga_messages_malformed_total", "Messages that could not be understood", ["queue"])
 GROUP_SIZE = Histogram(
     "leadsaga_group_items", "Items handled in one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)

@@ -4,31 +4,20 @@ returned, and published only after the commit."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
-from contracts.bundle import encode
 from contracts.messages import Command
+from contracts.process import crash
 from orchestrator.core.definition import Saga
-from orchestrator.core.log import Entry, Parked, ReplayOrdered, Requested, Resent, ResolvedByHand
+from orchestrator.core.log import Entry, Parked, Requested, Resent
 from orchestrator.core.machine import decide
-from orchestrator.core.news import (
-    Cancel,
-    DeadLettered,
-    Deadline,
-    Due,
-    News,
-    Replay,
-    Replied,
-    Resolve,
-    Start,
-)
+from orchestrator.core.news import DeadLettered, Deadline, Due, News, Replied, Start
 from orchestrator.core.state import State, evolve
-from orchestrator.run import speech, starter
+from orchestrator.run import letters, orders, speech, starter
 from orchestrator.run.intake import Intake, take_in
 from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Ordered, Outbox, Tick, Woken
 from orchestrator.sagas import CURRENT, Sagas
-from orchestrator.store.port import Change, Group, Letter, Order, SagaKey, Store, Stored
+from orchestrator.store.port import Change, Foreign, Group, Letter, Order, SagaKey, Store, Stored
 
 UNKNOWN_SAGA = "there is no such saga"
 
@@ -77,14 +66,22 @@ class Report:
     appended: list[tuple[SagaKey, Saga, tuple[Entry, ...]]] = field(default_factory=list)
     strangers: int = 0
     """Replies for sagas that do not exist."""
+    foreign: int = 0
+    """Replies let go because another release knows the version of their saga, and this one does not."""
     stale: int = 0
     """Replies that nobody waits for any more."""
 
 
 async def process(around: Surroundings, items: Sequence[Item]) -> Report:
     """Raises what the store raises; then nothing of the group happened."""
+    kinds = sorted({item.kind for item in items})
     async with around.store.group() as group:
-        return await _Session(around, group, around.clock()).run(items)
+        report = await _Session(around, group, around.clock()).run(items)
+        for kind in kinds:
+            crash.point(f"group.{kind}", "commit")
+    for kind in kinds:
+        crash.point(f"group.{kind}", "committed")
+    return report
 
 
 class _Session:
@@ -93,6 +90,7 @@ class _Session:
         self.group = group
         self.at = at
         self.work: dict[SagaKey, _Work] = {}
+        self.foreign: set[SagaKey] = set()
         self.report = Report()
         self.letters: list[Letter] = []
         self.orders: list[tuple[UUID, str]] = []
@@ -107,7 +105,11 @@ class _Session:
         for item in items:
             self._hear(item)
         for key, item in intake.attached:
-            self._attach(self.work[key], item)
+            if key in self.foreign:
+                # Of a state that cannot be read only this is known: that the request was accepted.
+                intake.events.append(speech.accepted_still(item.request, key, self.at))
+            else:
+                self._attach(self.work[key], item)
         if intake.created or any(isinstance(item, Tick) for item in items):
             await self._start(list(intake.created))
         self.report.outbox.events += intake.events
@@ -120,10 +122,13 @@ class _Session:
         stored = await self.group.load(keys - intake.created.keys())
         self._take_up(stored | intake.created)
 
-    def _take_up(self, found: Mapping[SagaKey, Stored]) -> None:
+    def _take_up(self, found: Mapping[SagaKey, Stored | Foreign]) -> None:
         for key, before in found.items():
-            saga = self.around.sagas[before.saga, before.version]
-            self.work[key] = _Work(before, saga, before.state)
+            if isinstance(before, Foreign):
+                self.foreign.add(key)
+            else:
+                saga = self.around.sagas[before.saga, before.version]
+                self.work[key] = _Work(before, saga, before.state)
 
     def _hear(self, item: Item) -> None:
         match item:
@@ -145,7 +150,13 @@ class _Session:
 
     def _answered(self, item: Answered) -> None:
         reply = item.reply
-        work = self.work.get((reply.tenant_id, reply.saga_id))
+        key = (reply.tenant_id, reply.saga_id)
+        if key in self.foreign:
+            # To hold it would stop everything behind it. A process that knows the version misses the answer,
+            # sends the command again, and the step repeats what it has answered.
+            self.report.foreign += 1
+            return
+        work = self.work.get(key)
         if work is None:
             self.report.strangers += 1
             return
@@ -180,24 +191,17 @@ class _Session:
         )
         work.take(news)
         # A saga that goes on, or turns back, by itself needs nobody: the letter is kept, but not open.
-        parked = work.state.status == "parked"
-        self.letters.append(letter if parked else replace(letter, status="moot"))
+        waits = orders.stands(work.state, (command.step, command.direction, command.attempt))
+        self.letters.append(letter if waits else replace(letter, status="moot"))
 
     def _order(self, order: Order) -> str:
-        work = self.work.get(order.key)
+        work = self.work.get(order.key) if order.key else None
         if work is None:
             return UNKNOWN_SAGA
-        news: News
-        match order.kind:
-            case "cancel":
-                news = Cancel(at=self.at, by=order.actor, reason=order.reason)
-            case "replay":
-                news = Replay(at=self.at, by=order.actor, reason=order.reason)
-            case "resolve":
-                verdict = order.verdict or "done"
-                news = Resolve(at=self.at, verdict=verdict, by=order.actor, reason=order.reason)
         status = work.state.status
-        return "done" if work.take(news) else f"refused: the saga is {status}"
+        if order.at and not orders.stands(work.state, order.at):
+            return f"refused: the saga is {status}, and no more where it was when this was ordered"
+        return "done" if work.take(orders.news_of(order, self.at)) else f"refused: the saga is {status}"
 
     def _attach(self, work: _Work, item: Asked) -> None:
         """The same request again: the same answer again. A saga of this very group speaks for itself."""
@@ -252,35 +256,14 @@ class _Session:
         return speech.command_for(work.saga, work.before.key, work.before.request_id, work.state)
 
     async def _letters_of(self, work: _Work) -> None:
-        """What is parked lies in the dead letters; what is parked no more leaves them, and says how."""
-        if work.before.state.status == "parked":
-            closed: Literal["replayed", "resolved", "moot"] = "moot"
-            if any(isinstance(entry, ReplayOrdered) for entry in work.entries):
-                closed = "replayed"
-            elif any(isinstance(entry, ResolvedByHand) for entry in work.entries):
-                closed = "resolved"
-            await self.group.close_letters(work.before.key, closed)
+        """What is parked lies in the dead letters; what is parked no more leaves them, and says how. A cancel
+        may find it in doubt and leave it where it is."""
+        stays = work.state.status == "parked" and not any(isinstance(entry, Parked) for entry in work.entries)
+        if work.before.state.status == "parked" and not stays:
+            await self.group.close_letters(work.before.key, letters.closing(work.entries))
         for entry in work.entries:
             if isinstance(entry, Parked) and entry.error != "DeadLettered":
-                self.letters.append(self._letter(work, entry))
-
-    def _letter(self, work: _Work, entry: Parked) -> Letter:
-        queue, command = self._command(work)
-        tenant_id, saga_id = work.before.key
-        return Letter(
-            dead_letter_id=self.around.new_id(),
-            queue=queue,
-            message_id=f"{saga_id}:{queue}:{entry.attempt}",
-            error=entry.error or "Parked",
-            reason=entry.reason,
-            message=encode([command]),
-            tenant_id=tenant_id,
-            saga_id=saga_id,
-            saga=work.saga.name,
-            step=entry.step,
-            direction=entry.direction,
-            attempt=entry.attempt,
-        )
+                self.letters.append(letters.parked(self.around.new_id, *self._command(work), entry))
 
 
 def _key_of(item: Item) -> SagaKey | None:

@@ -14,12 +14,27 @@ from orchestrator.core.orders import can_cancel
 from orchestrator.core.state import State
 from orchestrator.run.items import Asked
 from orchestrator.run.speech import refusal
-from orchestrator.store.port import Admitted, Attached, EventOut, Group, Incoming, Refused, SagaKey, Stored
+from orchestrator.store.port import (
+    Admitted,
+    Attached,
+    EventOut,
+    Foreign,
+    Group,
+    Incoming,
+    Refused,
+    SagaKey,
+    Stored,
+)
 
 DELIVERED = "the leads are delivered already; ask for a refund instead"
 NO_REQUEST = "there is no such request"
 CANCELLED_INSTEAD = "nothing was delivered or charged yet: the request is cancelled instead"
+BEING_UPGRADED = "the system is being upgraded and cannot say yet; ask again in a few minutes"
 BEING_DELIVERED = "the leads are being delivered at this moment; ask again once the request has completed"
+
+
+Leads = dict[tuple[str, str], Stored | Foreign]
+"""By tenant and request id."""
 
 
 @dataclass(slots=True)
@@ -64,7 +79,7 @@ async def take_in(
     return intake
 
 
-async def _meant(group: Group, asked: Sequence[Asked]) -> dict[tuple[str, str], Stored]:
+async def _meant(group: Group, asked: Sequence[Asked]) -> Leads:
     """The lead sagas that cancels and refunds speak of, locked."""
     wanted = {
         (item.request.tenant_id, "lead", item.request.request_id)
@@ -78,9 +93,11 @@ async def _meant(group: Group, asked: Sequence[Asked]) -> dict[tuple[str, str], 
     return {(name[0], name[2]): stored[key] for name, key in found.items() if key in stored}
 
 
-def _cancel(intake: Intake, request: CancelRequested, lead: Stored | None, at: datetime) -> None:
+def _cancel(intake: Intake, request: CancelRequested, lead: Stored | Foreign | None, at: datetime) -> None:
     if lead is None:
         intake.events.append(refusal(request, NO_REQUEST, at))
+    elif isinstance(lead, Foreign):
+        intake.events.append(refusal(request, BEING_UPGRADED, at))
     elif _is_new(lead) or can_cancel(lead.state):
         intake.news.append((lead.key, Cancel(at=at, by=request.requested_by, reason=request.reason)))
     elif not lead.state.stop and lead.state.status not in {"unwinding", "rolled_back"}:
@@ -92,20 +109,22 @@ def _is_new(lead: Stored) -> bool:
     return lead.entries == 0
 
 
-def _may_refund(leads: dict[tuple[str, str], Stored], request: RefundRequested) -> bool:
+def _may_refund(leads: Leads, request: RefundRequested) -> bool:
     """Once usage is recorded; a refund that asks for too much is refused by its own saga."""
     lead = leads.get((request.tenant_id, request.request_id))
-    return lead is not None and lead.state.pivoted
+    return isinstance(lead, Stored) and lead.state.pivoted
 
 
 def _refund_instead(
-    intake: Intake, request: RefundRequested, lead: Stored | None, saga: Saga, at: datetime
+    intake: Intake, request: RefundRequested, lead: Stored | Foreign | None, saga: Saga, at: datetime
 ) -> None:
     """Before usage is recorded, asking for a refund is a cancel; while that may just be happening nobody can
     say which of the two it is, so the asker is told to come back."""
     reason = CANCELLED_INSTEAD
     if lead is None:
         reason = NO_REQUEST
+    elif isinstance(lead, Foreign):
+        reason = BEING_UPGRADED
     elif lead.state.status == "rolled_back":
         reason = "the request failed and nothing was charged for it"
     elif at_pivot(saga, lead.state):

@@ -1,6 +1,7 @@
 """What arrives at the orchestrator, and what leaves it."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from contracts.messages import Command, Reply
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
@@ -9,16 +10,19 @@ from orchestrator.store.port import EventOut, Letter, Order, SagaKey
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request from upstream."""
+    """A request from upstream. `raw`: its exact bytes, if it did not share a message with others."""
 
+    kind: ClassVar = "request"
     request: LeadRequested | CancelRequested | RefundRequested
     redelivered: bool = False
+    raw: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """A reply from a step."""
 
+    kind: ClassVar = "reply"
     reply: Reply
     redelivered: bool = False
 
@@ -27,6 +31,7 @@ class Answered:
 class Died:
     """A message that ended in a dead-letter queue; `command` if it could be read."""
 
+    kind: ClassVar = "dead_letter"
     letter: Letter
     command: Command | None = None
 
@@ -35,6 +40,7 @@ class Died:
 class Misunderstood:
     """A message that makes no sense. `refusal`: what its sender hears, if it says who asked for what."""
 
+    kind: ClassVar = "malformed"
     letter: Letter
     refusal: EventOut | None = None
 
@@ -43,17 +49,21 @@ class Misunderstood:
 class Woken:
     """A saga whose time may have come."""
 
+    kind: ClassVar = "timer"
     key: SagaKey
 
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
+    kind: ClassVar = "order"
     order: Order
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Nothing but time went by: sagas that wait for their turn may get it."""
+
+    kind: ClassVar = "tick"
 
 
 Item = Asked | Answered | Died | Misunderstood | Woken | Ordered | Tick

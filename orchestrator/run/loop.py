@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from contracts.process import logs
+from contracts.process import crash, logs
 from contracts.process.postgres import AGAIN, AWAY, trouble
 from orchestrator.observe import metrics
+from orchestrator.run import letters
 from orchestrator.run.group import Report, Surroundings, process
-from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Outbox, Woken
+from orchestrator.run.items import Answered, Asked, Item, Outbox, Woken
 from orchestrator.store.port import Letter, SagaKey
 
 log = logs.get("orchestrator")
@@ -119,13 +120,14 @@ class Loop:
             whole.appended += part.appended
             whole.strangers += part.strangers
             whole.stale += part.stale
+            whole.foreign += part.foreign
         return whole
 
     async def _bury(self, item: Item) -> Report:
         """What fails alone, again and again, is kept for a human. Timers and orders come again. Nothing is
         given up before it is kept."""
-        letter = _letter(item, self.around)
-        while letter is not None and not await self._keep(letter) and not await self._keep(_bare(letter)):
+        letter = letters.failed(self.around.new_id, item)
+        while letter and not await self._keep(letter) and not await self._keep(letters.bare(letter)):
             log.error("not_buried", queue=letter.queue, message_id=letter.message_id)
             await asyncio.sleep(PAUSE)
         return Report()
@@ -136,6 +138,8 @@ class Loop:
         try:
             async with self.around.store.group() as group:
                 await group.bury([letter])
+                crash.point("group.failed", "commit")
+            crash.point("group.failed", "committed")
         except (*AWAY, *AGAIN):
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this letter
@@ -146,38 +150,3 @@ class Loop:
 
 def _again(item: Item) -> Item:
     return replace(item, redelivered=True) if isinstance(item, Asked | Answered) else item
-
-
-def _bare(letter: Letter) -> Letter:
-    """The bytes and where they died, without what was read from them."""
-    return Letter(
-        dead_letter_id=letter.dead_letter_id,
-        queue=letter.queue,
-        message_id=letter.message_id,
-        error=letter.error,
-        reason=letter.reason,
-        message=letter.message,
-    )
-
-
-def _letter(item: Item, around: Surroundings) -> Letter | None:
-    match item:
-        case Asked(request):
-            queue, message = "requests", request.model_dump_json()
-            tenant_id, name = request.tenant_id, f"{request.type}:{request.request_id}"
-        case Answered(reply):
-            queue, message = "replies", reply.model_dump_json()
-            tenant_id, name = reply.tenant_id, f"{reply.saga_id}:{reply.step}:{reply.attempt}"
-        case Died(letter) | Misunderstood(letter):
-            return letter
-        case _:
-            return None
-    return Letter(
-        dead_letter_id=around.new_id(),
-        queue=queue,
-        message_id=f"{tenant_id}:{name}",
-        error="GroupFailed",
-        reason="the orchestrator failed to handle it; its log says where",
-        message=message.encode(),
-        tenant_id=tenant_id,
-    )

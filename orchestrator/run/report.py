@@ -20,6 +20,9 @@ def tell(report: Report) -> None:
     if report.strangers:
         metrics.STRANGERS.inc(report.strangers)
         log.warning("reply_for_unknown_saga", count=report.strangers)
+    if report.foreign:
+        metrics.FOREIGN.inc(report.foreign)
+        log.warning("reply_for_another_release", count=report.foreign)
     for key, saga, entries in report.appended:
         for entry in entries:
             _entry(key, saga, entry)

@@ -99,6 +99,28 @@ def status_again(saga: Saga, stored: Stored, at: datetime) -> list[EventOut]:
     return [] if body is None else [_out(body)]
 
 
+def accepted_still(
+    request: LeadRequested | CancelRequested | RefundRequested, key: SagaKey, at: datetime
+) -> EventOut:
+    """What is true of every request that has a saga, whatever has become of it since."""
+    refund_id = request.refund_id if isinstance(request, RefundRequested) else None
+    return _out(
+        events.Accepted(
+            event_id=_event_id(key[1], "accepted", 1),
+            tenant_id=key[0],
+            request_id=request.request_id,
+            saga="lead" if refund_id is None else "refund",
+            saga_id=key[1],
+            refund_id=refund_id,
+            at=at,
+        )
+    )
+
+
+def _event_id(saga_id: UUID, name: str, seq: int) -> UUID:
+    return uuid5(saga_id, f"{name} {seq}")
+
+
 def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> events.Event | None:
     match entry:
         case Accepted():
@@ -114,7 +136,7 @@ def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> 
     tenant_id, saga_id = before.key
     asked = state.request
     common: dict[str, Any] = {
-        "event_id": uuid5(saga_id, f"{name} {seq}"),
+        "event_id": _event_id(saga_id, name, seq),
         "tenant_id": tenant_id,
         "request_id": asked.get("request_id", before.request_id),
         "saga": saga.name,

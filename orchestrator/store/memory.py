@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -11,7 +12,7 @@ from orchestrator.core.log import Entry
 from orchestrator.store.codec import read_entry
 from orchestrator.store.memory_group import MemoryGroup
 from orchestrator.store.memory_tables import Tables, Tenant
-from orchestrator.store.port import EventOut, Gauges, Group, Letter, Order, SagaKey
+from orchestrator.store.port import EventOut, Gauges, Group, Letter, Order, SagaKey, SagaVersion
 from orchestrator.store.wake import needed_at
 
 
@@ -19,9 +20,10 @@ class MemoryStore:
     """Groups run one after the other. Inside a group only the group may be asked for changes: what the store
     itself changes would wait for its end."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        """`clock` gives the time at which events were added."""
+    def __init__(self, clock: Callable[[], datetime], *, versions: Collection[SagaVersion]) -> None:
+        """`clock` gives the time at which events were added; `versions`: those it may offer."""
         self._clock = clock
+        self._versions = frozenset(versions)
         self._tables = Tables()
         self._turn = asyncio.Lock()
 
@@ -35,9 +37,9 @@ class MemoryStore:
         """Or changes it. Call it outside of groups."""
         self._tables.tenants[tenant_id] = Tenant(status, sagas_in_flight)
 
-    def add_order(self, order: Order) -> None:
-        """Call it outside of groups."""
-        self._tables.orders[order.order_id] = (order, None)
+    async def add_order(self, order: Order) -> None:
+        async with self._writing() as tables:
+            tables.orders[order.order_id] = (order, None)
 
     def letters(self) -> list[Letter]:
         return list(self._tables.letters.values())
@@ -48,7 +50,7 @@ class MemoryStore:
     @asynccontextmanager
     async def group(self) -> AsyncIterator[Group]:
         async with self._writing() as tables:
-            yield MemoryGroup(tables, self._clock())
+            yield MemoryGroup(tables, self._clock(), self._versions)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Tables]:
@@ -58,7 +60,7 @@ class MemoryStore:
             self._tables = draft
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:
-        times = {key: row.wake_at for key, row in self._tables.sagas.items()}
+        times = {key: row.wake_at for key, row in self._tables.sagas.items() if self._knows(key)}
         ripe = sorted((at, key) for key, at in times.items() if at is not None and at <= now)
         return [key for _, key in ripe[:limit]]
 
@@ -70,7 +72,19 @@ class MemoryStore:
                     tables.sagas[key] = row.woken_at(needed_at(row.state()))
 
     async def open_orders(self, *, limit: int) -> list[Order]:
-        return [order for order, result in self._tables.orders.values() if result is None][:limit]
+        orders = self._tables.orders.values()
+        known = [order for order, result in orders if result is None and self._knows(order.key)]
+        return [self._with_letter(order) for order in known[:limit]]
+
+    def _with_letter(self, order: Order) -> Order:
+        if order.letter is None:
+            return order
+        return replace(order, letter=self._tables.letters[order.letter.queue, order.letter.message_id])
+
+    def _knows(self, key: SagaKey | None) -> bool:
+        """Nothing is known against a saga that does not exist."""
+        row = None if key is None else self._tables.sagas.get(key)
+        return row is None or row.saga_version in self._versions
 
     async def events_before(self, moment: datetime, *, limit: int) -> list[EventOut]:
         old = [(at, event.event_id) for event, at in self._tables.events.values() if at < moment]

@@ -3,30 +3,35 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
+from contracts.names import REPLIES
 from orchestrator.store.admission import Remembered, RequestKey, judge, key_of
 from orchestrator.store.codec import storable
 from orchestrator.store.errors import LogConflict
+from orchestrator.store.letters import seen_again
 from orchestrator.store.memory_tables import Tables, moved_row, new_row
 from orchestrator.store.port import (
     Admission,
     Admitted,
     Change,
     EventOut,
+    Foreign,
     Incoming,
     Letter,
+    LetterStatus,
     SagaKey,
+    SagaVersion,
     Stored,
     Turns,
 )
 
 
 class MemoryGroup:
-    def __init__(self, tables: Tables, now: datetime) -> None:
+    def __init__(self, tables: Tables, now: datetime, versions: Collection[SagaVersion]) -> None:
         self._tables = tables
         self._now = now
+        self._versions = versions
 
     async def admit(self, requests: Sequence[Incoming]) -> list[Admission]:
         statuses = {tenant_id: tenant.status for tenant_id, tenant in self._tables.tenants.items()}
@@ -41,9 +46,13 @@ class MemoryGroup:
         known = self._tables.requests
         return {request: (request[0], known[request].saga_id) for request in wanted if request in known}
 
-    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored]:
-        sagas = self._tables.sagas
-        return {key: sagas[key].stored(key) for key in sorted(set(keys)) if key in sagas}
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        found = {key: self._tables.sagas.get(key) for key in sorted(set(keys))}
+        return {
+            key: row.stored(key) if row.saga_version in self._versions else Foreign(key)
+            for key, row in found.items()
+            if row is not None
+        }
 
     async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
         flying = self._tables.flying()
@@ -54,7 +63,7 @@ class MemoryGroup:
         }
         lines: dict[str, list[SagaKey]] = {}
         for key, row in sorted(self._tables.sagas.items()):
-            if row.status == "waiting":
+            if row.status == "waiting" and row.saga_version in self._versions:
                 lines.setdefault(key[0], []).append(key)
         turns = sorted(
             (flying[tenant_id] + place, key[1], key)
@@ -90,12 +99,22 @@ class MemoryGroup:
                 error=storable(letter.error),
                 reason=storable(letter.reason),
             )
-            self._tables.letters.setdefault((plain.queue, plain.message_id), plain)
+            name = plain.queue, plain.message_id
+            earlier = self._tables.letters.get(name)
+            self._tables.letters[name] = plain if earlier is None else seen_again(earlier, plain)
 
-    async def close_letters(self, key: SagaKey, status: Literal["replayed", "resolved", "moot"]) -> None:
+    async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
         for name, letter in self._tables.letters.items():
-            if (letter.tenant_id, letter.saga_id) == key and letter.status == "open":
-                self._tables.letters[name] = replace(letter, status=status)  # type: ignore[arg-type]  # a letter is buried open or moot only
+            of_command = (letter.tenant_id, letter.saga_id) == key and letter.queue != REPLIES
+            if of_command and letter.status == "open":
+                self._tables.letters[name] = replace(letter, status=status)
+
+    async def mark_replayed(self, letter: Letter) -> bool:
+        name = letter.queue, letter.message_id
+        if self._tables.letters[name] != letter or letter.status != "open":
+            return False
+        self._tables.letters[name] = replace(letter, status="replayed")
+        return True
 
     async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None:
         for order_id, result in results:

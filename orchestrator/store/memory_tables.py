@@ -8,7 +8,7 @@ from uuid import UUID
 from orchestrator.core.state import State, Status
 from orchestrator.store import codec
 from orchestrator.store.admission import Remembered, RequestKey
-from orchestrator.store.port import Change, EventOut, Letter, Order, SagaKey, Stored
+from orchestrator.store.port import Change, EventOut, Letter, Order, SagaKey, SagaVersion, Stored
 from orchestrator.store.wake import needed_at, next_wake
 
 
@@ -30,6 +30,10 @@ class SagaRow:
     wake_at: datetime | None
     created_at: datetime
     log: tuple[str, ...]
+
+    @property
+    def saga_version(self) -> SagaVersion:
+        return self.saga, self.version
 
     def state(self) -> State:
         return codec.read_state(self.state_text, codec.read_request(self.request_text))

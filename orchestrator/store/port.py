@@ -14,6 +14,9 @@ from orchestrator.core.state import State
 SagaKey = tuple[str, UUID]
 """(tenant_id, saga_id); sagas are always locked in the order of their keys."""
 
+SagaVersion = tuple[str, int]
+"""(saga, version)"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
@@ -60,6 +63,14 @@ class Stored:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A saga of a version that this process does not know. Its state may hold what this release cannot read,
+    so it is not even looked at: it waits for a process that knows the version."""
+
+    key: SagaKey
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """New log entries of one saga and the state they lead to. `before` has the length of the log so far."""
@@ -80,33 +91,48 @@ class EventOut:
     body: str
 
 
+LetterStatus = Literal["open", "replayed", "resolved", "moot"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """One dead letter. Unique by (queue, message_id): burying it again keeps one row, seen last then."""
+    """One dead letter. Unique by (queue, message_id): burying it again keeps one row, seen once more and last
+    then, which is open again if it is buried open."""
 
     dead_letter_id: UUID
     queue: str
+    """Where it died."""
     message_id: str
     error: str
     reason: str
     message: bytes
+    """Of the queue it died in: published there again, it is the same message."""
+    routing_key: str | None = None
+    """It came with."""
     tenant_id: str | None = None
     saga_id: UUID | None = None
     saga: str | None = None
     step: str | None = None
     direction: Direction | None = None
     attempt: int | None = None
-    status: Literal["open", "moot"] = "open"
+    status: LetterStatus = "open"
+    times_seen: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
+    """Either about a saga (`key`), standing where it stood when this was ordered (`at`: step, direction and
+    attempt), or about a dead letter that belongs to none."""
+
     order_id: UUID
-    key: SagaKey
+    key: SagaKey | None
     kind: Literal["cancel", "replay", "resolve"]
     verdict: Literal["done", "not_done"] | None
     actor: str
     reason: str
+    at: tuple[str, Direction, int] | None = None
+    letter: Letter | None = None
+    """As it lies there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +171,8 @@ class Group(Protocol):
         """Sagas by (tenant_id, saga, request_id); what does not exist is left out."""
         ...
 
-    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored]:
-        """Locks these sagas in key order until the end of the group; unknown ones are left out."""
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        """Locks these sagas in key order until the end of the group; ones that do not exist are left out."""
         ...
 
     async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
@@ -163,14 +189,21 @@ class Group(Protocol):
 
     async def bury(self, letters: Sequence[Letter]) -> None: ...
 
-    async def close_letters(self, key: SagaKey, status: Literal["replayed", "resolved", "moot"]) -> None:
-        """All open dead letters of a saga get this status."""
+    async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
+        """All open dead letters of a saga's commands get this status."""
+        ...
+
+    async def mark_replayed(self, letter: Letter) -> bool:
+        """False if it is not as it was read: it died once more, or somebody dealt with it."""
         ...
 
     async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None: ...
 
 
 class Store(Protocol):
+    """Is told which saga versions its process knows. Sagas of others are left to other processes: they are not
+    due, get no turn, and what was ordered for them stays."""
+
     def group(self) -> AbstractAsyncContextManager[Group]: ...
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:

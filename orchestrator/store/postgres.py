@@ -10,31 +10,33 @@ from contracts.process.postgres import Database
 from orchestrator.core.log import Entry
 from orchestrator.store import postgres_rows as rows
 from orchestrator.store.codec import read_entry
-from orchestrator.store.port import EventOut, Gauges, Group, Order, SagaKey
+from orchestrator.store.port import EventOut, Gauges, Group, Order, SagaKey, SagaVersion
 from orchestrator.store.postgres_group import PostgresGroup
-from orchestrator.store.queries import sql
+from orchestrator.store.statements import Statements
 
 
 class PostgresStore:
-    def __init__(self, database: Database) -> None:
-        """A database whose connections belong to the role leadsaga_engine."""
+    def __init__(self, database: Database, *, versions: Collection[SagaVersion]) -> None:
+        """A database whose connections belong to the role leadsaga_engine. `versions`: those it may offer."""
         self._database = database
+        self._versions = frozenset(versions)
 
     @asynccontextmanager
     async def group(self) -> AsyncIterator[Group]:
         """Errors of the database pass through; contracts.process.postgres says which are worth a retry."""
-        async with self._transaction() as connection:
-            yield PostgresGroup(connection)
+        async with self._database.transaction(name="group") as connection:
+            await Statements(connection).execute("settings")
+            yield PostgresGroup(connection, self._versions)
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:
-        return [rows.key(record) for record in await self._fetch("due", now, limit)]
+        return [rows.key(record) for record in await self._fetch("due", now, limit, self._known)]
 
     async def postpone(self, keys: Collection[SagaKey], now: datetime) -> None:
         if keys:
             await self._fetch("postpone", *rows.columns(set(keys)), now)
 
     async def open_orders(self, *, limit: int) -> list[Order]:
-        return [rows.order(record) for record in await self._fetch("open_orders", limit)]
+        return [rows.order(record) for record in await self._fetch("open_orders", limit, self._known)]
 
     async def events_before(self, moment: datetime, *, limit: int) -> list[EventOut]:
         return [rows.event(record) for record in await self._fetch("events_before", moment, limit)]
@@ -50,12 +52,12 @@ class PostgresStore:
         (record,) = await self._fetch("gauges")
         return Gauges(**dict(record))
 
-    async def _fetch(self, name: str, *parameters: Any) -> list[Any]:
-        async with self._transaction() as connection:
-            return list(await connection.fetch(sql(name), *parameters))
+    @property
+    def _known(self) -> list[str]:
+        return rows.of_versions(self._versions)
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Any]:
-        async with self._database.transaction() as connection:
-            await connection.execute(sql("settings"))
-            yield connection
+    async def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
+        async with self._database.transaction(name=f"store.{statement}") as connection:
+            statements = Statements(connection)
+            await statements.execute("settings")
+            return await statements.fetch(statement, *parameters)

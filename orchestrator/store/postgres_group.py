@@ -1,37 +1,44 @@
 """One transaction of the orchestrator on Postgres: a statement for each kind of work, however many sagas."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
+from contracts.names import REPLIES
 from orchestrator.store import postgres_rows as rows
 from orchestrator.store.admission import Remembered, RequestKey, judge, key_of
 from orchestrator.store.codec import storable
 from orchestrator.store.errors import LogConflict
+from orchestrator.store.letters import seen_again
 from orchestrator.store.port import (
     Admission,
     Change,
     EventOut,
+    Foreign,
     Incoming,
     Letter,
+    LetterStatus,
     SagaKey,
+    SagaVersion,
     Stored,
     Turns,
 )
-from orchestrator.store.queries import sql
+from orchestrator.store.statements import Statements
 from orchestrator.store.turns import shares
 
 
 class PostgresGroup:
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, versions: Collection[SagaVersion]) -> None:
         """A connection inside a transaction that began with the statement `settings`."""
         self.connection = connection
+        self._statements = Statements(connection)
+        self.versions = versions
 
     async def admit(self, requests: Sequence[Incoming]) -> list[Admission]:
         if not requests:
             return []
         ids = sorted({request.tenant_id for request in requests})
-        found = await self.connection.fetch(sql("tenants"), ids)
+        found = await self._statements.fetch("tenants", ids)
         tenants = {record["tenant_id"]: record["status"] for record in found}
         inserted = await self._remember(requests, tenants)
         others = {key_of(request) for request in requests if request.tenant_id in tenants} - inserted
@@ -44,29 +51,29 @@ class PostgresGroup:
                 firsts.setdefault(key_of(request), request)
         if not firsts:
             return set()
-        inserted = await self.connection.fetch(sql("remember_requests"), *rows.of_requests(firsts.values()))
+        inserted = await self._statements.fetch("remember_requests", *rows.of_requests(firsts.values()))
         return {rows.request_key(record) for record in inserted}
 
     async def _remembered(self, wanted: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
         if not wanted:
             return {}
-        found = await self.connection.fetch(sql("requests"), *rows.columns(wanted))
+        found = await self._statements.fetch("requests", *rows.columns(wanted))
         return {rows.request_key(record): rows.remembered(record) for record in found}
 
     async def find(self, wanted: Collection[RequestKey]) -> dict[RequestKey, SagaKey]:
         known = await self._remembered(wanted)
         return {request: (request[0], earlier.saga_id) for request, earlier in known.items()}
 
-    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored]:
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
         if not keys:
             return {}
-        found = await self.connection.fetch(sql("load"), *rows.columns(set(keys)))
-        return {rows.key(record): rows.stored(record) for record in found}
+        found = await self._statements.fetch("load", *rows.columns(set(keys)))
+        return {rows.key(record): rows.stored(record, self.versions) for record in found}
 
     async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
         """Waits for other groups that give turns, so call it after `admit` and `load`."""
-        await self.connection.execute(sql("one_starter"))
-        places = await self.connection.fetch(sql("places"), list(tenants))
+        await self._statements.execute("one_starter")
+        places = await self._statements.fetch("places", list(tenants), rows.of_versions(self.versions))
         free = max(limit - sum(place["in_flight"] for place in places), 0)
         rooms = {place["tenant_id"]: place["room"] for place in places}
         share = shares({place["tenant_id"]: place["room"] for place in places if place["waits"]}, free)
@@ -82,7 +89,7 @@ class PostgresGroup:
         if not share:
             return ()
         columns = (list(share), list(share.values()), [flying[tenant_id] for tenant_id in share])
-        taken = await self.connection.fetch(sql("turns"), *columns, free)
+        taken = await self._statements.fetch("turns", *columns, free, rows.of_versions(self.versions))
         return tuple(rows.key(record) for record in taken)
 
     async def save(self, changes: Sequence[Change]) -> None:
@@ -91,34 +98,38 @@ class PostgresGroup:
         new = [change for change in changes if change.before.entries == 0]
         moved = [change for change in changes if change.before.entries > 0]
         if new:
-            await self._expect(len(new), sql("create"), rows.of_new(new))
+            await self._expect(len(new), "create", rows.of_new(new))
         if moved:
-            await self._expect(len(moved), sql("update"), rows.of_moved(moved))
+            await self._expect(len(moved), "update", rows.of_moved(moved))
         if changes:
-            await self.connection.execute(sql("append"), *rows.of_entries(changes))
+            await self._statements.execute("append", *rows.of_entries(changes))
 
     async def _expect(self, count: int, statement: str, parameters: rows.Columns) -> None:
-        done = await self.connection.execute(statement, *parameters)
-        if int(done.rpartition(" ")[2]) != count:
+        if await self._statements.execute(statement, *parameters) != count:
             raise LogConflict
 
     async def add_events(self, events: Sequence[EventOut]) -> None:
         if events:
-            await self.connection.execute(sql("add_events"), *rows.of_events(events))
+            await self._statements.execute("add_events", *rows.of_events(events))
 
     async def bury(self, letters: Sequence[Letter]) -> None:
-        firsts: dict[tuple[str, str], Letter] = {}
+        each: dict[tuple[str, str], Letter] = {}
         for letter in letters:
-            firsts.setdefault((letter.queue, storable(letter.message_id)), letter)
-        if firsts:
-            await self.connection.execute(sql("bury"), *rows.of_letters(firsts.values()))
+            name = letter.queue, storable(letter.message_id)
+            each[name] = seen_again(each[name], letter) if name in each else letter
+        if each:
+            await self._statements.execute("bury", *rows.of_letters(each.values()))
 
-    async def close_letters(self, key: SagaKey, status: Literal["replayed", "resolved", "moot"]) -> None:
-        await self.connection.execute(sql("close_letters"), *key, status)
+    async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
+        await self._statements.execute("close_letters", *key, status, REPLIES)
+
+    async def mark_replayed(self, letter: Letter) -> bool:
+        changed = await self._statements.execute("mark_replayed", letter.dead_letter_id, letter.times_seen)
+        return changed == 1
 
     async def finish_orders(self, results: Sequence[tuple[UUID, str]]) -> None:
         firsts: dict[UUID, str] = {}
         for order_id, result in results:
             firsts.setdefault(order_id, storable(result))
         if firsts:
-            await self.connection.execute(sql("finish_orders"), *rows.columns(firsts.items()))
+            await self._statements.execute("finish_orders", *rows.columns(firsts.items()))

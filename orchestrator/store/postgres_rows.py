@@ -1,12 +1,23 @@
 """What statements take and give: parallel arrays in, records out."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Any
 
+from contracts.ids import Direction
 from orchestrator.store import codec
 from orchestrator.store.admission import Remembered, RequestKey
 from orchestrator.store.fingerprint import fingerprint
-from orchestrator.store.port import Change, EventOut, Incoming, Letter, Order, SagaKey, Stored
+from orchestrator.store.port import (
+    Change,
+    EventOut,
+    Foreign,
+    Incoming,
+    Letter,
+    Order,
+    SagaKey,
+    SagaVersion,
+    Stored,
+)
 from orchestrator.store.wake import needed_at
 
 Columns = list[list[Any]]
@@ -94,10 +105,17 @@ def of_letters(letters: Collection[Letter]) -> Columns:
                 fingerprint(letter.queue, letter.error, letter.reason),
                 letter.message,
                 letter.status,
+                letter.routing_key and codec.storable(letter.routing_key),
+                letter.times_seen,
             )
             for letter in letters
         ]
     )
+
+
+def of_versions(versions: Collection[SagaVersion]) -> list[str]:
+    """As statements compare them."""
+    return sorted(f"{saga} v{version}" for saga, version in versions)
 
 
 def key(record: Any) -> SagaKey:
@@ -112,7 +130,9 @@ def remembered(record: Any) -> Remembered:
     return Remembered(record["content_hash"], record["saga_id"])
 
 
-def stored(record: Any) -> Stored:
+def stored(record: Any, versions: Container[SagaVersion]) -> Stored | Foreign:
+    if (record["saga"], record["version"]) not in versions:
+        return Foreign(key(record))
     request = codec.read_request(record["request"])
     return Stored(
         key=key(record),
@@ -127,11 +147,38 @@ def stored(record: Any) -> Stored:
 def order(record: Any) -> Order:
     return Order(
         order_id=record["order_id"],
-        key=key(record),
+        key=None if record["saga_id"] is None else key(record),
         kind=record["kind"],
         verdict=record["verdict"],
         actor=record["actor"],
         reason=record["reason"],
+        at=None if record["at_step"] is None else _at(record),
+        letter=None if record["dead_letter_id"] is None else _letter(record),
+    )
+
+
+def _at(record: Any) -> tuple[str, Direction, int]:
+    return record["at_step"], record["at_direction"], record["at_attempt"]
+
+
+def _letter(record: Any) -> Letter:
+    """The one that an order is about."""
+    return Letter(
+        dead_letter_id=record["dead_letter_id"],
+        queue=record["queue"],
+        message_id=record["message_id"],
+        error=record["error"],
+        reason=record["letter_reason"],
+        message=bytes(record["message"]),
+        routing_key=record["routing_key"],
+        tenant_id=record["letter_tenant_id"],
+        saga_id=record["letter_saga_id"],
+        saga=record["saga"],
+        step=record["step"],
+        direction=record["direction"],
+        attempt=record["attempt"],
+        status=record["status"],
+        times_seen=record["times_seen"],
     )
 
 

@@ -1,5 +1,7 @@
 -- Every statement of the orchestrator. They work on whole groups: parameters are parallel arrays.
 -- They run in a transaction that began with `settings`, as the role leadsaga_engine.
+-- Sagas of versions that the process does not know ('lead v2' is not among the known) are passed over, not counted
+-- among those that wait, and left to a process of another release; in flight they count like any other.
 
 -- name: settings
 -- A plan is kept, and one made while a table was new would scan all of it once it has grown: none may scan whole tables.
@@ -85,7 +87,9 @@ WITH RECURSIVE waiting AS (
     SELECT tenant_id FROM waiting UNION SELECT tenant_id FROM flying UNION SELECT unnest($1::text[])
 )
 SELECT t.tenant_id, coalesce(f.sagas, 0) AS in_flight, greatest(t.sagas_in_flight - coalesce(f.sagas, 0), 0) AS room,
-       EXISTS (SELECT FROM waiting w WHERE w.tenant_id = t.tenant_id) AS waits
+       (SELECT true FROM sagas s
+        WHERE s.tenant_id = t.tenant_id AND s.status = 'waiting' AND s.saga || ' v' || s.version = ANY ($2::text[])
+        LIMIT 1) IS NOT NULL AS waits
 FROM tenants t
 LEFT JOIN flying f USING (tenant_id)
 WHERE t.tenant_id IN (SELECT tenant_id FROM wanted);
@@ -99,6 +103,7 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT w.saga_id, row_number() OVER (ORDER BY w.saga_id) AS place
         FROM (SELECT saga_id FROM sagas WHERE tenant_id = k.tenant_id AND status = 'waiting'
+                  AND saga || ' v' || version = ANY ($5::text[])
               ORDER BY tenant_id, saga_id LIMIT k.share) w
     ) line
     ORDER BY k.flying + line.place, line.saga_id
@@ -113,7 +118,8 @@ LIMIT $4;
 
 -- name: due
 -- Sagas whose wake time has come.
-SELECT tenant_id, saga_id FROM sagas WHERE wake_at <= $1 ORDER BY wake_at, tenant_id, saga_id LIMIT $2;
+SELECT tenant_id, saga_id FROM sagas WHERE wake_at <= $1 AND saga || ' v' || version = ANY ($3::text[])
+ORDER BY wake_at, tenant_id, saga_id LIMIT $2;
 
 -- name: postpone
 -- Wake times that were reached too early move to when the saga needs it, as its row says once it is locked.
@@ -145,24 +151,38 @@ SELECT event_id, tenant_id, event, body FROM events_out WHERE created_at < $1 OR
 DELETE FROM events_out WHERE event_id = ANY ($1::uuid[]);
 
 -- name: bury
--- Dead letters. One that died before is the same row, seen again now.
-INSERT INTO dead_letters (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id, error,
-                          reason, fingerprint, message, status)
+-- Dead letters. One that died before is the same row, seen again now; what became of it then does not settle it again.
+INSERT INTO dead_letters AS d (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id,
+                               error, reason, fingerprint, message, status, routing_key, times_seen)
 SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[],
-                     $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[])
-    AS n (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id, error,
-          reason, fingerprint, message, status)
+                     $9::text[], $10::text[], $11::text[], $12::text[], $13::bytea[], $14::text[], $15::text[],
+                     $16::int[])
+    AS n (dead_letter_id, tenant_id, saga_id, saga, step, direction, attempt, queue, message_id,
+          error, reason, fingerprint, message, status, routing_key, times_seen)
 ORDER BY n.queue, n.message_id
-ON CONFLICT (queue, message_id) DO UPDATE SET last_at = now();
+ON CONFLICT (queue, message_id) DO UPDATE
+SET last_at = now(), times_seen = d.times_seen + excluded.times_seen,
+    status = CASE WHEN 'open' IN (excluded.status, d.status) THEN excluded.status ELSE d.status END;
 
 -- name: close_letters
--- What became of a saga's open dead letters.
-UPDATE dead_letters SET status = $3 WHERE tenant_id = $1 AND saga_id = $2 AND status = 'open';
+-- What became of the open dead letters of a saga's commands; a reply that died has nothing to do with it.
+UPDATE dead_letters SET status = $3 WHERE tenant_id = $1 AND saga_id = $2 AND status = 'open' AND queue <> $4;
+
+-- name: mark_replayed
+-- A dead letter was published again. Should it have died again meanwhile, it stays open.
+UPDATE dead_letters SET status = 'replayed' WHERE dead_letter_id = $1 AND status = 'open' AND times_seen = $2;
 
 -- name: open_orders
 -- What operators ordered and nobody has taken yet.
-SELECT order_id, tenant_id, saga_id, kind, verdict, actor, reason FROM orders
-WHERE taken_at IS NULL ORDER BY created_at, order_id LIMIT $1;
+SELECT o.order_id, o.tenant_id, o.saga_id, o.kind, o.verdict, o.actor, o.reason,
+       o.step AS at_step, o.direction AS at_direction, o.attempt AS at_attempt, o.dead_letter_id,
+       d.tenant_id AS letter_tenant_id, d.saga_id AS letter_saga_id, d.saga, d.step, d.direction, d.attempt, d.queue,
+       d.message_id, d.error, d.reason AS letter_reason, d.message, d.status, d.routing_key, d.times_seen
+FROM orders o
+LEFT JOIN sagas s USING (tenant_id, saga_id)
+LEFT JOIN dead_letters d USING (dead_letter_id)
+WHERE o.taken_at IS NULL AND (o.saga_id IS NULL OR s.saga || ' v' || s.version = ANY ($2::text[]))
+ORDER BY o.created_at, o.order_id LIMIT $1;
 
 -- name: finish_orders
 -- What became of orders. The first result stands.

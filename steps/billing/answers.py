@@ -65,7 +65,7 @@ async def give(worker: Worker, tenant_id: str) -> None:
 
 
 async def _commit(worker: Worker, tenant_id: str) -> int:
-    async with worker.database.transaction(tenant_id) as connection:
+    async with worker.database.transaction(tenant_id, name="flush.answer") as connection:
         rows = await connection.fetch(_DUE, tenant_id, list(SAGAS), MOST)
         if rows:
             await _save(connection, tenant_id, rows)
@@ -86,11 +86,11 @@ async def _save(connection: Connection, tenant_id: str, rows: list[Any]) -> None
 
 
 async def _publish(worker: Worker, tenant_id: str) -> int:
-    async with worker.database.transaction(tenant_id) as connection:
+    async with worker.database.transaction(tenant_id, name="flush.unpublished") as connection:
         rows = await connection.fetch(_UNPUBLISHED, tenant_id, list(SAGAS), MOST)
     if rows:
         await worker.answer([_reply(tenant_id, row) for row in rows])
-        async with worker.database.transaction(tenant_id) as connection:
+        async with worker.database.transaction(tenant_id, name="flush.published") as connection:
             columns = ([row[name] for row in rows] for name in ("saga_id", "step", "attempt"))
             await connection.execute(_PUBLISHED, tenant_id, *columns)
     return len(rows)

@@ -12,7 +12,7 @@ from contracts.outcomes import Done, Outcome, Rejected
 from steps.billing.answers import confirmed, outside
 from steps.billing.due import note_owed
 from steps.billing.settings import flush_pace
-from steps.runtime.effects import note_outside
+from steps.runtime.effects_postgres import PostgresEffects
 from steps.runtime.step import OWING, Connection, Owing
 
 NO_USAGE = Rejected(reason="the ledger has no usage of this saga to report", error="NoUsage")
@@ -43,7 +43,7 @@ async def owe_answers(
     pairs = list(zip(commands, outcomes, strict=True))
     for command, outcome in pairs:
         if isinstance(outcome, Done):
-            await note_outside(connection, command, outside(carried[command.saga_id]))
+            await PostgresEffects(connection).note_outside(command, outside(carried[command.saga_id]))
     owed = [carried[command.saga_id] for command, outcome in pairs if isinstance(outcome, Owing)]
     if owed:
         refused = sorted({row["intent_id"] for row in owed if row["state"] == "rejected"})

@@ -11,7 +11,7 @@ SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM work_due
 async def flush_lag(database: Database) -> float:
     """Seconds that the oldest usage not confirmed by Stripe (or answer owed) of any tenant has waited; 0 when
     none waits. What Stripe refused is parked and does not count."""
-    async with database.transaction() as connection:
+    async with database.transaction(name="flush.lag") as connection:
         return float(await connection.fetchval(_LAG))
 
 

@@ -14,10 +14,7 @@ IDENTIFIER_HOURS = 23
 """Stripe deduplicates identifiers for 24 h at least; one that is older must not be sent again blindly."""
 
 CALL_SECONDS = 20.0
-"""The longest a call may take. The Stripe client has a shorter limit of its own."""
-
-LEASE = CALL_SECONDS + 5.0
-"""Seconds after which a call that nobody settled belonged to a process that is gone."""
+"""The longest a call may take, unless it is set. The Stripe client has a limit of its own, of 10 s."""
 
 INVOICE_GRACE = 1.0
 """Hours. Stripe finalises an invoice so long after its period has ended, unless it is told otherwise."""
@@ -32,6 +29,13 @@ class Pace:
     retry: Backoff
     grace_hours: float = INVOICE_GRACE
     """After the end of a billing period Stripe still counts usage in it for so long; never scaled."""
+    call_seconds: float = CALL_SECONDS
+    """The longest a call may take; never scaled."""
+
+    @property
+    def lease(self) -> float:
+        """Seconds after which a call that nobody settled belonged to a process that is gone."""
+        return self.call_seconds * 1.25
 
 
 class FlushSettings(Settings):
@@ -42,10 +46,13 @@ class FlushSettings(Settings):
     invoice_grace: float = Field(default=INVOICE_GRACE, ge=0, le=72)
     """Hours after the end of a billing period in which it may still be reported: as many as Stripe is set to
     wait before it finalises an invoice. Usage and refunds that come later are parked for an operator."""
+    stripe_call_timeout: float = Field(default=CALL_SECONDS, gt=0, le=600)
+    """Seconds that one call which reports usage may take. After a quarter more a call that nobody settled is
+    made again: its process has died."""
 
     def pace(self, time_scale: float) -> Pace:
         interval, retry = self.flush_interval * time_scale, RETRY.scaled(time_scale)
-        return Pace(interval, self.flush_leads, retry, self.invoice_grace)
+        return Pace(interval, self.flush_leads, retry, self.invoice_grace, self.stripe_call_timeout)
 
 
 @cache

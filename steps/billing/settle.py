@@ -15,7 +15,7 @@ from contracts.process import logs
 from contracts.process.postgres import Database
 from steps.billing.intents import Intent
 from steps.billing.ports import UsageMeter
-from steps.billing.settings import CALL_SECONDS, IDENTIFIER_HOURS, LEASE, Pace
+from steps.billing.settings import IDENTIFIER_HOURS, Pace
 from steps.clients.stripe import UsageUnknown
 from steps.runtime.step import Connection
 
@@ -65,25 +65,25 @@ async def hold_forgotten(connection: Connection, tenant_id: str) -> None:
 async def send(database: Database, meter: UsageMeter, intent: Intent, pace: Pace) -> None:
     """Calls Stripe once and commits what that proved. A process that dies in between leaves 'sending', and
     the same identifier is sent again when the lease is over."""
-    async with database.transaction(intent.tenant_id) as connection:
+    async with database.transaction(intent.tenant_id, name="flush.begin") as connection:
         attempt = await connection.fetchval(
-            _BEGIN, intent.tenant_id, intent.intent_id, intent.state, intent.attempts, LEASE
+            _BEGIN, intent.tenant_id, intent.intent_id, intent.state, intent.attempts, pace.lease
         )
     if attempt is None:
         return  # another process was faster
-    error = await _call(meter, intent)
+    error = await _call(meter, intent, pace.call_seconds)
     if error is not None:
         log.warning(
             "usage_not_sent", tenant=intent.tenant_id, intent=str(intent.intent_id), error=error.error
         )
     settle = _settlement(intent, attempt, error, pace)
-    async with database.transaction(intent.tenant_id) as connection:
+    async with database.transaction(intent.tenant_id, name="flush.settle") as connection:
         await settle(connection)
 
 
-async def _call(meter: UsageMeter, intent: Intent) -> StepError | None:
+async def _call(meter: UsageMeter, intent: Intent, seconds: float) -> StepError | None:
     try:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with asyncio.timeout(seconds):
             await meter.send_usage(
                 identifier=intent.identifier,
                 customer=intent.customer,

@@ -19,6 +19,7 @@ import httpx2
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from contracts.process import crash
 from contracts.process.settings import BadSettings, Settings, load
 from steps.clients.model import CallReport, Model, ModelAnswer, ModelAway, ModelRefused, Prompt, Slots
 
@@ -100,7 +101,7 @@ class AnthropicModel:
         self, prompt: Prompt, schema: Mapping[str, Any], max_tokens: int, seconds: float
     ) -> anthropic.types.Message:
         # The SDK's own limit counts from one byte to the next: a trickle would never end.
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds), crash.around("call.anthropic", "answered"):
             message = await self.sdk.messages.create(
                 model=self.model,
                 max_tokens=min(max_tokens, MAX_TOKENS),

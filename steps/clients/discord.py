@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 from contracts.errors import StepError, StepRejected, StepTransient, StepUnknown
+from contracts.process import crash
 from contracts.process.settings import BadSettings, Settings, load
 from steps.clients.discord_limits import fit, safe
 
@@ -58,7 +59,8 @@ class Discord:
             raise StepRejected("there is nothing to say", error="EmptyMessage")
         message = {"embeds": fitted, "allowed_mentions": {"parse": []}}
         try:
-            answer = await self.http.post(webhook.copy_merge_params({"wait": "true"}), json=message)
+            async with crash.around("call.discord", "answered"):
+                answer = await self.http.post(webhook.copy_merge_params({"wait": "true"}), json=message)
         except httpx2.RequestError as error:
             failure = lost(error)
         else:

@@ -20,7 +20,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from contracts.errors import StepError, StepRejected, StepTransient
-from contracts.process import logs
+from contracts.process import crash, logs
 from contracts.process.settings import BadSettings, Settings, load
 from steps.clients.billing import Duplicate, Sent, UsageUnknown, in_smallest_unit
 
@@ -78,7 +78,7 @@ class Billing:
             {"idempotency_key": idempotency_key},
         )
         try:
-            event = await sending
+            event = await answered(sending)
         except stripe.StripeError as error:
             failure = error
         else:
@@ -91,7 +91,7 @@ class Billing:
     async def customer_exists(self, customer: str) -> bool:
         """False also for a deleted one: usage of it would be lost."""
         try:
-            found = await self.sdk.v1.customers.retrieve_async(customer)
+            found = await answered(self.sdk.v1.customers.retrieve_async(customer))
         except stripe.StripeError as error:
             failure = error
         else:
@@ -186,10 +186,15 @@ class Billing:
         return sum(round(summary.aggregated_value) for summary in await every(listing))
 
 
+async def answered(call: Awaitable[T]) -> T:
+    async with crash.around("call.stripe", "answered"):
+        return await call
+
+
 async def asked(answer: Awaitable[T]) -> T:
     """The vendor's answer. Its error is raised outside of the except block: it holds the whole response."""
     try:
-        return await answer
+        return await answered(answer)
     except stripe.StripeError as error:
         failure = error
     raise mapped(failure)

@@ -81,7 +81,7 @@ class Asking:
             async with model.slots.take(self.command.tenant_id, self.side_by_side, begin_before):
                 if self._time_left < SHORTEST_CALL:
                     return NotAsked()
-                async with self.attempt.transaction() as connection:
+                async with self.attempt.transaction("call") as connection:
                     await begin(connection, self.command, call_id, part.number)
                 # Once begun it is made, even if the record took long to write.
                 within = max(self._time_left, SHORTEST_CALL)
@@ -142,7 +142,7 @@ class Asking:
         """Tokens are ours to pay, whatever became of the saga: when nothing else may be written any more,
         because the attempt is fenced or has to end, what the call cost is booked all the same."""
         try:
-            async with self.attempt.transaction() as connection:
+            async with self.attempt.transaction("checkpoint") as connection:
                 yield connection
         except (Fenced, asyncio.CancelledError):
             # When one call is fenced its siblings are cancelled, also those that are booking already.
@@ -152,7 +152,7 @@ class Asking:
     async def _book(self, call: CallRecord) -> None:
         # Should the database be away as well, the call stays on record as begun.
         with suppress(OSError):
-            async with asyncio.timeout(BOOKING_TIME), self.attempt.note() as connection:
+            async with asyncio.timeout(BOOKING_TIME), self.attempt.note("book") as connection:
                 await settle(connection, self.command, call)
 
 

@@ -11,7 +11,7 @@ from contracts.process.settings import load
 from steps.clients.discord import BadWebhook, WebhookGone
 from steps.notices import rows
 from steps.notices.rows import Message
-from steps.notices.settings import CALL_SECONDS, LEASE, NoticeSettings, Pace
+from steps.notices.settings import NoticeSettings, Pace
 from steps.notices.texts import embed
 from steps.runtime.step import Connection, Worker
 from steps.work import due
@@ -30,11 +30,11 @@ class Chat(Protocol):
 async def tell_tenant(worker: Worker, tenant_id: str) -> None:
     """May be broken off anywhere: what was being sent then counts as perhaps sent."""
     pace = load(NoticeSettings).pace(worker.time_scale)
-    async with worker.database.transaction(tenant_id) as connection:
-        message = await rows.take(connection, tenant_id, patience_hours=pace.patience, lease=LEASE)
+    async with worker.database.transaction(tenant_id, name="notices.take") as connection:
+        message = await rows.take(connection, tenant_id, patience_hours=pace.patience, lease=pace.lease)
     if message is not None:
         await _send(worker, tenant_id, message, pace)
-    async with worker.database.transaction(tenant_id) as connection:
+    async with worker.database.transaction(tenant_id, name="notices.leave") as connection:
 
         async def look(connection: Connection) -> Left | None:
             return await rows.left(connection, tenant_id, pace.interval)
@@ -43,17 +43,17 @@ async def tell_tenant(worker: Worker, tenant_id: str) -> None:
 
 
 async def _send(worker: Worker, tenant_id: str, message: Message, pace: Pace) -> None:
-    error = await _post(worker.client, tenant_id, message)
+    error = await _post(worker.client, tenant_id, message, pace.call_seconds)
     if error is not None:
         log.warning("notice_not_sent", tenant=tenant_id, notices=len(message.rows), error=error.error)
-    async with worker.database.transaction(tenant_id) as connection:
+    async with worker.database.transaction(tenant_id, name="notices.settle") as connection:
         await _settle(connection, tenant_id, message, error, pace)
 
 
-async def _post(chat: Chat, tenant_id: str, message: Message) -> StepError | None:
+async def _post(chat: Chat, tenant_id: str, message: Message, seconds: float) -> StepError | None:
     embeds = [embed(row["event"], row["title"], row["body"]) for row in message.rows]
     try:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with asyncio.timeout(seconds):
             await chat.post(message.url, embeds)
     except StepError as error:
         return error

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,14 +15,15 @@ from contracts.events import Event
 from contracts.messages import Command, Reply
 from contracts.names import REPLIES, Names, event_key, heard_queue
 from contracts.process import logs
-from contracts.process.consuming import Delivery, subscribe
-from contracts.process.postgres import AGAIN, AWAY, Database, trouble
-from contracts.process.publishing import NotPublished, Outgoing, Publisher
+from contracts.process.consuming import Delivery, Subscription
+from contracts.process.postgres import AGAIN, AWAY, trouble
+from contracts.process.publishing import NotPublished, Outgoing, Publishes
 from steps.runtime import observe
-from steps.runtime.batch import Answers, run_alone, run_batch
+from steps.runtime.batch import UNANSWERABLE, Answers, run_alone, run_batch
+from steps.runtime.effects import NO_SAGA, Memory
 from steps.runtime.heard import hear
 from steps.runtime.patience import PAUSE, patiently
-from steps.runtime.single import run_single
+from steps.runtime.single import POISON, run_single
 from steps.runtime.step import Batch, Single, Step, Work
 from steps.runtime.suspect import run_suspects
 
@@ -32,6 +34,9 @@ SUSPECT_FROM = 2
 
 BUNDLES_AHEAD = 4
 
+ERRORS = {POISON: "Poison", NO_SAGA: "NoSaga", UNANSWERABLE: "Unanswerable"}
+"""The class of each reason to give a command up."""
+
 
 @dataclass(slots=True)
 class Consumer:
@@ -39,41 +44,46 @@ class Consumer:
 
     step: Step
     names: Names
-    database: Database
-    publisher: Publisher
+    memory: Memory
+    publisher: Publishes
     client: Any = None
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a command was taken: the background job may have something to do."""
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a suspect runs, and shared by all steps of a process: side by side with the culprit,
+    innocent ones would be begun as often as it is, and be taken for poison too."""
 
-    def subscribe(self, broker: Any) -> None:
-        for queue, work in self.step.work().items():
-            subscribe(
-                broker,
-                self.names.queue(queue),
-                Command,
-                Bundle[Command],
-                _Queue(self, queue, work).take,
-                prefetch=work.side_by_side if isinstance(work, Single) else BUNDLES_AHEAD,
-                description=f"Commands of {queue}; answered by replies",
-            )
-        if self.step.hears:
-            subscribe(
-                broker,
-                self.names.queue(heard_queue(self.step.name)),
-                Event,
-                Bundle[Event],
-                self._hear,
-                prefetch=BUNDLES_AHEAD,
-                description=f"Events that {self.step.name} wants to hear",
-            )
+    def subscriptions(self) -> list[Subscription]:
+        found = [self._commands(queue, work) for queue, work in self.step.work().items()]
+        return [*found, self._events()] if self.step.hears else found
+
+    def _commands(self, queue: str, work: Work) -> Subscription:
+        return Subscription(
+            queue=self.names.queue(queue),
+            item_type=Command,
+            payload=Bundle[Command],
+            handler=_Queue(self, queue, work).take,
+            prefetch=work.side_by_side if isinstance(work, Single) else BUNDLES_AHEAD,
+            description=f"Commands of {queue}; answered by replies",
+        )
+
+    def _events(self) -> Subscription:
+        return Subscription(
+            queue=self.names.queue(heard_queue(self.step.name)),
+            item_type=Event,
+            payload=Bundle[Event],
+            handler=self._hear,
+            prefetch=BUNDLES_AHEAD,
+            description=f"Events that {self.step.name} wants to hear",
+        )
 
     async def _hear(self, delivery: Delivery) -> None:
-        await patiently(lambda: hear(self.database, self.step, delivery.sound))
-        await self.bury(self.step.name, delivery, ())
+        await patiently(lambda: hear(self.memory, self.step, delivery.sound))
+        await self.bury(heard_queue(self.step.name), delivery, ())
         self.taken.set()
 
     async def answer(self, replies: Sequence[Reply]) -> None:
-        await self.publisher.publish(self._replies(replies))
+        await self.publisher.publish(self._replies(replies), name="owed")
 
     def _replies(self, replies: Sequence[Reply]) -> list[Outgoing]:
         if not replies:
@@ -93,8 +103,8 @@ class Consumer:
             )
             for event in answers.events
         ]
-        await self._confirmed(events)
-        await self._confirmed(self._replies(answers.replies))
+        await self._confirmed("events", events)
+        await self._confirmed("replies", self._replies(answers.replies))
 
     async def bury(self, queue: str, delivery: Delivery, dead: Sequence[tuple[Command, str]]) -> None:
         """Sends what cannot be carried out to the dead letters, each item alone, with its reason."""
@@ -102,28 +112,37 @@ class Consumer:
             (str(place), delivery.exact(item.raw), "Malformed", item.reason)
             for place, item in enumerate(delivery.malformed)
         ]
-        given_up += [(_named(command), encode([command]), "Poison", reason) for command, reason in dead]
+        given_up += [
+            (_named(command), encode([command]), ERRORS.get(reason, "WrongQueue"), reason)
+            for command, reason in dead
+        ]
         # The same item of the same message has the same id, whatever else is given up beside it.
         message_id = delivery.message_id or hashlib.sha256(delivery.body).hexdigest()
         letters = [
             Outgoing(
                 exchange=self.names.dead_exchange,
-                routing_key=queue,
+                # What is heard lies with the step's own dead letters.
+                routing_key=self.step.name if queue == heard_queue(self.step.name) else queue,
                 body=raw,
                 message_id=f"{message_id}:{item}",
-                headers={"error": error, "reason": reason},
+                headers={
+                    "error": error,
+                    "reason": reason,
+                    "queue": queue,
+                    "routing-key": delivery.routing_key,
+                },
             )
             for item, raw, error, reason in given_up
         ]
         if letters:
             observe.DEAD.labels(self.step.name).inc(len(letters))
             log.warning("dead_lettered", queue=queue, reasons=sorted({each[3] for each in given_up}))
-            await self._confirmed(letters)
+            await self._confirmed("dead_letters", letters)
 
-    async def _confirmed(self, messages: Sequence[Outgoing]) -> None:
+    async def _confirmed(self, name: str, messages: Sequence[Outgoing]) -> None:
         while messages:
             try:
-                await self.publisher.publish(messages)
+                await self.publisher.publish(messages, name=name)
             except NotPublished as error:
                 messages = error.left
                 observe.PUBLISH_FAILURES.labels(self.step.name).inc()
@@ -166,28 +185,27 @@ class _Queue:
         return mine, strangers
 
     async def _run(self, commands: list[Command], delivery: Delivery) -> Answers:
-        database, client = self.consumer.database, self.consumer.client
+        memory, client = self.consumer.memory, self.consumer.client
         match self.work:
             case Batch() as batch if delivery.count < SUSPECT_FROM:
-                return await patiently(lambda: run_batch(database, batch, commands))
+                return await patiently(lambda: run_batch(memory, batch, commands))
             case Batch() as batch:
-                alone = partial(run_alone, database, batch)
-                return await run_suspects(database, commands, alone)
+                async with self.consumer.alone:
+                    return await run_suspects(memory, commands, partial(run_alone, memory, batch))
             case Single() as single:
                 answers = Answers()
-                for command in commands:
-                    answers.add(await _single(database, single, client, command, delivery.redelivered))
+                async with self.consumer.alone if delivery.count >= SUSPECT_FROM else nullcontext():
+                    for command in commands:
+                        answers.add(await _single(memory, single, client, command, delivery.redelivered))
                 return answers
 
 
-async def _single(
-    database: Database, work: Single, client: Any, command: Command, redelivered: bool
-) -> Answers:
+async def _single(memory: Memory, work: Single, client: Any, command: Command, redelivered: bool) -> Answers:
     """Like any redelivery, another try after the database was away takes over what it had begun itself."""
     resumed = False
     while True:
         try:
-            return await run_single(database, work, client, command, redelivered=redelivered, resumed=resumed)
+            return await run_single(memory, work, client, command, redelivered=redelivered, resumed=resumed)
         except (*AWAY, *AGAIN) as error:
             log.warning(trouble(error), **logs.fault(error))
             await asyncio.sleep(PAUSE)

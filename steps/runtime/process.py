@@ -11,17 +11,30 @@ import aio_pika
 
 from contracts.messages import Reply
 from contracts.names import Names
-from contracts.process import logs
-from contracts.process.consuming import make_broker
+from contracts.process import crash, logs
+from contracts.process.consuming import make_broker, subscribe
 from contracts.process.health import serving
-from contracts.process.lifecycle import STARTING, consumers_running, readiness, stop_on_signals
+from contracts.process.lifecycle import (
+    STARTING,
+    STOPPING,
+    Grace,
+    break_off,
+    change,
+    consumers_running,
+    keep_watch,
+    readiness,
+    stop_on_signals,
+    working,
+)
 from contracts.process.postgres import TROUBLE, Database, connect
 from contracts.process.publishing import NotPublished, publishing
+from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
-from contracts.process.waiting import Stopped
+from contracts.process.waiting import Stopped, unless_stopped
 from steps.runtime import observe
 from steps.runtime.consume import Consumer
+from steps.runtime.effects_postgres import PostgresMemory
 from steps.runtime.settings import StepSettings
 from steps.runtime.step import Job, Step
 
@@ -38,12 +51,9 @@ class JobWorker:
     """Implements the Worker that background jobs see."""
 
     consumer: Consumer
+    database: Database
     time_scale: float
     stopping: asyncio.Event
-
-    @property
-    def database(self) -> Database:
-        return self.consumer.database
 
     @property
     def client(self) -> Any:
@@ -66,7 +76,8 @@ class JobWorker:
 async def run(steps: Sequence[Step], stopping: asyncio.Event | None = None) -> None:
     """Runs until SIGTERM or SIGINT (or `stopping`), then finishes what it has begun."""
     needed = (ProcessSettings, BrokerSettings, StepSettings, PoolSettings)
-    require(*(partial(load, each) for each in needed), *(read for step in steps for read in step.settings))
+    of_steps = (read for step in steps for read in step.settings)
+    require(*(partial(load, each) for each in needed), crash.arm, *of_steps)
     process, broker_settings = load(ProcessSettings), load(BrokerSettings)
     own, pool = load(StepSettings), load(PoolSettings)
     logs.configure(_label(steps), process.log_level)
@@ -89,23 +100,32 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         await stack.enter_async_context(serving(process, checks))
         url = own.steps_url.get_secret_value()
         database = await stack.enter_async_context(connect(url, pool, name=label, stopping=stopping))
+        await expect_schema(database, stopping)
         publisher = await stack.enter_async_context(
             publishing(broker_settings, name=label, stopping=stopping)
         )
+        memory, alone = PostgresMemory(database), asyncio.Lock()
         consumers = [
-            Consumer(step, names, database, publisher, await stack.enter_async_context(step.client()))
+            Consumer(
+                step, names, memory, publisher, await stack.enter_async_context(step.client()), alone=alone
+            )
             for step in steps
         ]
-        await declare(publisher.connection, names, steps)
-        broker = make_broker(broker_settings, drain_seconds=process.drain_seconds)
-        for consumer in consumers:
-            consumer.subscribe(broker)
-        await stack.enter_async_context(consumers_running(broker))
-        await stack.enter_async_context(_jobs(consumers, process, stopping))
-        checks.clear()
-        checks.update(readiness(broker, publisher, database))
+        topology = partial(declare, names=names, steps=steps)
+        await unless_stopped(topology(publisher.connection), stopping)
+        broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
+        for each in [each for consumer in consumers for each in consumer.subscriptions()]:
+            subscribe(broker, each)
+        workers = [JobWorker(consumer, database, process.time_scale, stopping) for consumer in consumers]
+        await stack.enter_async_context(_jobs(workers, grace))
+        await stack.enter_async_context(consumers_running(broker, grace, stopping))
+        watch = keep_watch(broker, database, broker_settings, topology, stopping)
+        await stack.enter_async_context(working([watch], stopping))
+        change(checks, readiness(broker, publisher, database))
         log.info("started", steps=[step.name for step in steps])
         await stopping.wait()
+        grace.begin()
+        change(checks, STOPPING)
         log.info("stopping")
 
 
@@ -125,23 +145,16 @@ async def declare(connection: aio_pika.abc.AbstractConnection, names: Names, ste
 
 
 @asynccontextmanager
-async def _jobs(
-    consumers: Sequence[Consumer], process: ProcessSettings, stopping: asyncio.Event
-) -> AsyncIterator[None]:
-    tasks = [
-        asyncio.create_task(_repeat(consumer, JobWorker(consumer, process.time_scale, stopping)))
-        for consumer in consumers
-        if consumer.step.job is not None
-    ]
-    gauges = [asyncio.create_task(_measure(consumer)) for consumer in consumers if consumer.step.measure]
+async def _jobs(workers: Sequence[JobWorker], grace: Grace) -> AsyncIterator[None]:
+    """Ends after the consumers, which may leave it something to do."""
+    tasks = [asyncio.create_task(_repeat(worker)) for worker in workers if worker.consumer.step.job]
+    tasks += [asyncio.create_task(_measure(worker)) for worker in workers if worker.consumer.step.measure]
     try:
         yield
     finally:
-        await _let_end([consumer.step.job for consumer in consumers], process.drain_seconds)
+        await _let_end([worker.consumer.step.job for worker in workers], grace.left())
         # Every round is safe to interrupt: what it committed is picked up by the next one.
-        for task in (*tasks, *gauges):
-            task.cancel()
-        await asyncio.gather(*tasks, *gauges, return_exceptions=True)
+        await break_off(tasks)
 
 
 async def _let_end(jobs: Sequence[Job | None], seconds: float) -> None:
@@ -153,28 +166,28 @@ async def _let_end(jobs: Sequence[Job | None], seconds: float) -> None:
         log.warning("jobs_broken_off", seconds=seconds)
 
 
-async def _measure(consumer: Consumer) -> None:
-    measure = consumer.step.measure
-    assert measure is not None
+async def _measure(worker: JobWorker) -> None:
+    step = worker.consumer.step
+    assert step.measure is not None
     while True:
         try:
-            await measure(consumer.database)
+            await step.measure(worker.database)
         except TROUBLE as error:
-            log.info("not_measured", step=consumer.step.name, **logs.fault(error))
+            log.info("not_measured", step=step.name, **logs.fault(error))
         await asyncio.sleep(MEASURE_EVERY)
 
 
-async def _repeat(consumer: Consumer, worker: JobWorker) -> None:
-    job = consumer.step.job
-    assert job is not None
+async def _repeat(worker: JobWorker) -> None:
+    step = worker.consumer.step
+    assert step.job is not None
     while not worker.stopping.is_set():
         try:
-            await job(worker)
+            await step.job(worker)
         except NotPublished as error:
-            observe.PUBLISH_FAILURES.labels(consumer.step.name).inc()
+            observe.PUBLISH_FAILURES.labels(step.name).inc()
             log.warning("publish_not_confirmed", **logs.fault(error))
             await worker.wake(JOB_PAUSE)
         except Exception as error:  # noqa: BLE001 - background work must outlive any one failure
-            observe.JOB_FAILURES.labels(consumer.step.name).inc()
-            log.warning("job_failed", step=consumer.step.name, **logs.fault(error))
+            observe.JOB_FAILURES.labels(step.name).inc()
+            log.warning("job_failed", step=step.name, **logs.fault(error))
             await worker.wake(JOB_PAUSE)

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import asyncpg
-
 from contracts.errors import StepError
 from contracts.messages import Command, reply_to
 from contracts.outcomes import Outcome, Rejected, Transient, Unknown
 from contracts.process import logs
-from contracts.process.postgres import AWAY, Database
-from steps.runtime import effects
-from steps.runtime.batch import NO_SAGA, Answers
+from contracts.process.postgres import AWAY
+from steps.runtime.batch import Answers
+from steps.runtime.effects import Effects, Memory, NoSaga
 from steps.runtime.failures import declared
 from steps.runtime.patience import patiently
 from steps.runtime.ruling import Repeat, Run, rule
@@ -41,34 +39,40 @@ class DatabaseAway(ConnectionError):
 class LockedAttempt:
     """Implements the Attempt that step functions see."""
 
-    database: Database
+    memory: Memory
     command: Command
     client: Any
     run: int
 
     @asynccontextmanager
-    async def transaction(self, **outside: str) -> AsyncIterator[Connection]:
+    async def transaction(self, name: str = "checkpoint", /, **outside: str) -> AsyncIterator[Connection]:
         command = self.command
-        async with self.note() as connection:
-            effect = (await effects.lock(connection, [command]))[command.saga_id]
+        async with self._effects(name) as effects:
+            effect = (await effects.lock([command]))[command.saga_id]
             running = isinstance(rule(effect, command.direction, command.attempt), Run)
             if not running or effect.run != self.run:
                 raise Fenced(command.saga_id)
-            yield connection
+            yield effects.connection
             if outside:
-                await effects.note_outside(connection, command, outside)
+                await effects.note_outside(command, outside)
 
     @asynccontextmanager
-    async def note(self) -> AsyncIterator[Connection]:
+    async def note(self, name: str = "note", /) -> AsyncIterator[Connection]:
+        async with self._effects(name) as effects:
+            yield effects.connection
+
+    @asynccontextmanager
+    async def _effects(self, name: str) -> AsyncIterator[Effects]:
+        step, tenant_id = self.command.step, self.command.tenant_id
         try:
-            async with self.database.transaction(self.command.tenant_id) as connection:
-                yield connection
+            async with self.memory.transaction(tenant_id, name=f"single.{step}.{name}") as effects:
+                yield effects
         except AWAY as error:
             raise DatabaseAway(type(error).__name__) from error
 
 
 async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
-    database: Database,
+    memory: Memory,
     work: Single,
     client: Any,
     command: Command,
@@ -80,21 +84,21 @@ async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
     cannot be reached (call it again, as `resumed`), and CancelledError when the process stops: the command
     then comes again. Both take over from any other run of the attempt, which is fenced from then on."""
     try:
-        begun = await _begin(database, command, redelivered=redelivered, resumed=resumed)
-    except asyncpg.ForeignKeyViolationError:
-        return Answers(dead=[(command, NO_SAGA)])
+        begun = await _begin(memory, command, redelivered=redelivered, resumed=resumed)
+    except NoSaga as error:
+        return Answers(dead=[(command, str(error))])
     if isinstance(begun, Answers):
         return begun
     try:
-        outcome = await _attempt(work, command, LockedAttempt(database, command, client, begun.run))
+        outcome = await _attempt(work, command, LockedAttempt(memory, command, client, begun.run))
     except Fenced:
         return Answers()
     except asyncio.CancelledError:
-        await asyncio.shield(_interrupted(database, command, begun.run))
+        await asyncio.shield(_interrupted(memory, command, begun.run))
         raise
     # The outside world has been asked: an answer that cannot be stored just now is not worth asking again.
     answer = outcome if begun.first else _as_doubtful(command, outcome)
-    return await patiently(partial(_finish, database, command, answer, begun.run))
+    return await patiently(partial(_finish, memory, command, answer, begun.run))
 
 
 def _as_doubtful(command: Command, outcome: Outcome) -> Outcome:
@@ -116,11 +120,9 @@ class _Begun:
     run: int
 
 
-async def _begin(
-    database: Database, command: Command, *, redelivered: bool, resumed: bool
-) -> Answers | _Begun:
-    async with database.transaction(command.tenant_id) as connection:
-        effect = (await effects.lock(connection, [command]))[command.saga_id]
+async def _begin(memory: Memory, command: Command, *, redelivered: bool, resumed: bool) -> Answers | _Begun:
+    async with memory.transaction(command.tenant_id, name="single.begin") as effects:
+        effect = (await effects.lock([command]))[command.saga_id]
         ruling = rule(effect, command.direction, command.attempt)
         if isinstance(ruling, Repeat):
             return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
@@ -128,9 +130,9 @@ async def _begin(
             return Answers()
         # The orchestrator sends a command again when its answer is late. Its first copy is still held by
         # the broker, which delivers it again (flagged) should its runner have died: do not run beside it.
-        if not (redelivered or resumed) and await effects.is_running(connection, command):
+        if not (redelivered or resumed) and await effects.is_running(command):
             return Answers()
-        start = await effects.mark_started(connection, command, resumed=resumed)
+        start = await effects.mark_started(command, resumed=resumed)
         if start.starts > MAX_STARTS:
             return Answers(dead=[(command, POISON)])
         return _Begun(first=effect.attempt < command.attempt, run=start.run)
@@ -151,22 +153,23 @@ async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Ou
         return Unknown(reason="the step failed unexpectedly", error=type(error).__name__)
 
 
-async def _finish(database: Database, command: Command, outcome: Outcome, run: int) -> Answers:
-    async with database.transaction(command.tenant_id) as connection:
-        effect = (await effects.lock(connection, [command]))[command.saga_id]
+async def _finish(memory: Memory, command: Command, outcome: Outcome, run: int) -> Answers:
+    async with memory.transaction(command.tenant_id, name="single.finish") as effects:
+        effect = (await effects.lock([command]))[command.saga_id]
         ruling = rule(effect, command.direction, command.attempt)
         if isinstance(ruling, Repeat):
             return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
         if not isinstance(ruling, Run) or effect.run != run:
             return Answers()
-        await effects.save_answers(connection, [(command, outcome)])
+        await effects.save_answers([(command, outcome)])
         return Answers(replies=[reply_to(command, outcome)])
 
 
-async def _interrupted(database: Database, command: Command, run: int) -> None:
+async def _interrupted(memory: Memory, command: Command, run: int) -> None:
     """Best effort: an orderly stop must not count as a death."""
+    transaction = memory.transaction(command.tenant_id, name="single.interrupted")
     try:
-        async with asyncio.timeout(2), database.transaction(command.tenant_id) as connection:
-            await effects.unmark_started(connection, command, run)
+        async with asyncio.timeout(2), transaction as effects:
+            await effects.unmark_started(command, run)
     except Exception as error:  # noqa: BLE001 - the process stops anyway; the count has some slack
         log.info("interruption_not_noted", **logs.fault(error))

@@ -37,12 +37,15 @@ class Attempt(Protocol):
     @property
     def client(self) -> Any: ...
 
-    def transaction(self, **outside: str) -> AbstractAsyncContextManager[Connection]:
+    def transaction(
+        self, name: str = "checkpoint", /, **outside: str
+    ) -> AbstractAsyncContextManager[Connection]:
         """A checkpoint: one transaction that first locks the effects row. `outside` ids are kept in it.
+        `name` tells it apart from the step's others, for crash points.
         Raises Fenced when the step was undone, answered, or taken over by another attempt: stop at once."""
         ...
 
-    def note(self) -> AbstractAsyncContextManager[Connection]:
+    def note(self, name: str = "note", /) -> AbstractAsyncContextManager[Connection]:
         """A transaction of the tenant that writes no effect of the step, so it is allowed even when fenced:
         for records of what was spent."""
         ...

@@ -4,19 +4,16 @@ one command at a time, each marked in a commit of its own before it runs, so tha
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-import asyncpg
-
 from contracts.messages import Command
-from contracts.process.postgres import Database
-from steps.runtime import effects
-from steps.runtime.batch import NO_SAGA, Answers
+from steps.runtime.batch import Answers
+from steps.runtime.effects import Memory, NoSaga
 from steps.runtime.patience import patiently
 from steps.runtime.ruling import Run, rule
 from steps.runtime.single import MAX_STARTS, POISON
 
 
 async def run_suspects(
-    database: Database,
+    memory: Memory,
     commands: Sequence[Command],
     run: Callable[[Command], Awaitable[Answers]],
 ) -> Answers:
@@ -24,9 +21,9 @@ async def run_suspects(
     answers = Answers()
     for command in commands:
         try:
-            poison = await patiently(partial(_begun_too_often, database, command))
-        except asyncpg.ForeignKeyViolationError:
-            answers.dead.append((command, NO_SAGA))
+            poison = await patiently(partial(_begun_too_often, memory, command))
+        except NoSaga as error:
+            answers.dead.append((command, str(error)))
             continue
         if poison:
             answers.dead.append((command, POISON))
@@ -36,9 +33,9 @@ async def run_suspects(
     return answers
 
 
-async def _begun_too_often(database: Database, command: Command) -> bool:
-    async with database.transaction(command.tenant_id) as connection:
-        effect = (await effects.lock(connection, [command]))[command.saga_id]
+async def _begun_too_often(memory: Memory, command: Command) -> bool:
+    async with memory.transaction(command.tenant_id, name="suspect") as effects:
+        effect = (await effects.lock([command]))[command.saga_id]
         if not isinstance(rule(effect, command.direction, command.attempt), Run):
             return False  # answered already: nothing will run
-        return (await effects.mark_started(connection, command)).starts > MAX_STARTS
+        return (await effects.mark_started(command)).starts > MAX_STARTS

@@ -49,9 +49,13 @@ class Rounds:
         room = self._side_by_side - len(self._running)
         if room <= 0:
             return
-        async with worker.database.transaction() as connection:
+        async with worker.database.transaction(name=f"rounds.{self._kind}.claim") as connection:
             tenants = await due.claim(
-                connection, self._kind, but=self._running, limit=room, lease=self._lease
+                connection,
+                self._kind,
+                but=self._running,
+                limit=room,
+                lease=self._lease * worker.time_scale,
             )
         for tenant_id in tenants:
             task = asyncio.create_task(self._guarded(worker, tenant_id))
@@ -66,7 +70,7 @@ class Rounds:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     async def _wait(self, worker: Worker) -> float:
-        async with worker.database.transaction() as connection:
+        async with worker.database.transaction(name=f"rounds.{self._kind}.wait") as connection:
             until = await due.until_next(connection, self._kind, but=self._running)
         longest = LOOK_EVERY * worker.time_scale
         return max(SHORTEST_WAIT, longest if until is None else min(until, longest))
@@ -77,8 +81,9 @@ class Rounds:
         except Exception as error:  # noqa: BLE001 - a bug met with one tenant must not stop the others' work
             log.warning("visit_failed", kind=self._kind, tenant=tenant_id, **logs.fault(error))
             # The database may be away; then the lease ends by itself.
+            database = worker.database
             with suppress(*TROUBLE):
-                async with worker.database.transaction(tenant_id) as connection:
+                async with database.transaction(tenant_id, name=f"rounds.{self._kind}.failed") as connection:
                     within = AFTER_FAILURE * worker.time_scale
                     await due.again(connection, self._kind, tenant_id, within=within)
 
