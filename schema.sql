@@ -185,24 +185,6 @@ CREATE TABLE events_out (
 );
 CREATE INDEX events_out_old ON events_out (created_at);
 
--- What operators ordered. The engine takes an order as news and writes its result; the tool waits for it.
-CREATE TABLE orders (
-    order_id    uuid PRIMARY KEY,
-    tenant_id   text NOT NULL,
-    saga_id     uuid NOT NULL,
-    kind        text NOT NULL CHECK (kind IN ('cancel', 'replay', 'resolve')),
-    verdict     text CHECK (verdict IN ('done', 'not_done')),
-    actor       text NOT NULL,
-    reason      text NOT NULL CHECK (length(reason) > 0),
-    created_at  timestamptz NOT NULL DEFAULT now(),
-    taken_at    timestamptz,
-    result      text,                                                    -- 'done', or why it was refused
-    FOREIGN KEY (tenant_id, saga_id) REFERENCES sagas,
-    CHECK ((kind = 'resolve') = (verdict IS NOT NULL)),
-    CHECK ((taken_at IS NULL) = (result IS NULL))
-);
-CREATE INDEX orders_open ON orders (created_at) WHERE taken_at IS NULL;
-
 -- Commands that could not be carried out, and messages that could not be read.
 CREATE TABLE dead_letters (
     dead_letter_id  uuid PRIMARY KEY,
@@ -221,10 +203,40 @@ CREATE TABLE dead_letters (
     status          text NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'replayed', 'resolved', 'moot')),
     first_at        timestamptz NOT NULL DEFAULT now(),
     last_at         timestamptz NOT NULL DEFAULT now(),
+    routing_key     text,                                                -- it came with; NULL = not known
+    times_seen      int NOT NULL DEFAULT 1 CHECK (times_seen > 0),       -- how often it came to lie here
     UNIQUE (queue, message_id),
     CHECK (saga_id IS NULL OR tenant_id IS NOT NULL)
 );
 CREATE INDEX dead_letters_open ON dead_letters (tenant_id, saga_id) WHERE status = 'open';
+
+-- What operators ordered. The engine takes an order as news and writes its result; the tool waits for it. An
+-- order is about a saga, or about a dead letter that belongs to none, which is published again.
+CREATE TABLE orders (
+    order_id        uuid PRIMARY KEY,
+    tenant_id       text,                                                -- of the saga, or of the dead letter if it has one
+    saga_id         uuid,
+    kind            text NOT NULL CHECK (kind IN ('cancel', 'replay', 'resolve')),
+    verdict         text CHECK (verdict IN ('done', 'not_done')),
+    actor           text NOT NULL,
+    reason          text NOT NULL CHECK (length(reason) > 0),
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    taken_at        timestamptz,
+    result          text,                                                -- 'done', or why it was refused
+    dead_letter_id  uuid REFERENCES dead_letters,                        -- the one to be tried again
+    -- Where the saga was parked when this was ordered: if it stands elsewhere by now, the order is refused.
+    step            text,
+    direction       text CHECK (direction IN ('do', 'undo')),
+    attempt         int,
+    FOREIGN KEY (tenant_id, saga_id) REFERENCES sagas,
+    CHECK ((kind = 'resolve') = (verdict IS NOT NULL)),
+    CHECK ((taken_at IS NULL) = (result IS NULL)),
+    CHECK (saga_id IS NULL OR tenant_id IS NOT NULL),
+    CHECK (saga_id IS NOT NULL OR dead_letter_id IS NOT NULL),
+    CHECK (dead_letter_id IS NULL OR kind = 'replay'),
+    CHECK ((step IS NULL) = (direction IS NULL) AND (step IS NULL) = (attempt IS NULL))
+);
+CREATE INDEX orders_open ON orders (created_at) WHERE taken_at IS NULL;
 
 -- Who changed or looked at what, when and why. Append-only.
 CREATE TABLE audit (
@@ -250,7 +262,7 @@ CREATE TABLE effects (
     state       text NOT NULL DEFAULT 'open' CHECK (state IN (
         'open',    -- asked, perhaps partly done
         'done',    -- took effect
-        'undone'   -- taken back, or forbidden before it happened
+        'undone'   -- taken back, or forbidden: before it happened, or because a person settled it
     )),
     attempt     int NOT NULL DEFAULT 0,                                  -- highest attempt that was started
     started_at  timestamptz,                                             -- of that attempt
@@ -536,6 +548,8 @@ GRANT SELECT (tenant_id, disabled_at, disabled_reason), INSERT, UPDATE ON discor
 GRANT SELECT ON requests, sagas, saga_log, events_out, dead_letters, effects, quota_periods, holds, model_calls,
     leads, ledger, intents, carriers, uncarried, notices, work_due, audit TO leadsaga_operator;
 GRANT SELECT, INSERT ON orders TO leadsaga_operator;
+GRANT INSERT (tenant_id, saga_id, step, direction, state), UPDATE (state, owed, updated_at) ON effects
+    TO leadsaga_operator;  -- to forbid a step that is settled by hand
 GRANT UPDATE (status) ON dead_letters TO leadsaga_operator;  -- to close one that belongs to no parked saga
 GRANT INSERT ON audit TO leadsaga_operator;
 
@@ -628,6 +642,11 @@ CREATE POLICY operator ON discord_webhooks TO leadsaga_operator
 CREATE POLICY steps ON effects TO leadsaga_steps
     USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
 CREATE POLICY operator ON effects FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));
+CREATE POLICY operator_forbid_new ON effects FOR INSERT TO leadsaga_operator
+    WITH CHECK (tenant_id = (SELECT current_tenant()) AND direction = 'do' AND state = 'undone');
+CREATE POLICY operator_forbid ON effects FOR UPDATE TO leadsaga_operator
+    USING (tenant_id = (SELECT current_tenant()) AND direction = 'do')
+    WITH CHECK (tenant_id = (SELECT current_tenant()) AND direction = 'do' AND state = 'undone');
 CREATE POLICY reader ON effects FOR SELECT TO leadsaga_reader USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY steps ON quota_periods TO leadsaga_steps
     USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));

@@ -19,15 +19,15 @@ from contracts.events import Event
 from contracts.messages import Command, Reply
 from contracts.model import WIRE_VERSION, Model
 from contracts.names import Names, event_key
-from contracts.process.consuming import make_broker
-from contracts.process.postgres import Database
-from contracts.process.publishing import Publisher
+from contracts.process.consuming import make_broker, subscribe
+from contracts.process.publishing import Publishes
 from contracts.process.settings import BrokerSettings
 from orchestrator.bus.consume import Ears
 from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
 from steps import catalogue
 from steps.runtime.consume import Consumer
+from steps.runtime.effects import Memory
 
 FILE = Path(__file__).parents[1] / "contracts" / "asyncapi.json"
 WRITE = "python -m deploy.asyncapi --write"
@@ -47,7 +47,7 @@ Json = dict[str, Any]
 
 def document() -> Json:
     names = Names()
-    broker = make_broker(BrokerSettings(amqp_url=SecretStr("amqp://broker/")), drain_seconds=1)
+    broker = make_broker(BrokerSettings(amqp_url=SecretStr("amqp://broker/")))
     _consumers(broker, names)
     _events(broker, names)
     about = DESCRIPTION.format(names=names)
@@ -63,10 +63,14 @@ def _consumers(broker: RabbitBroker, names: Names) -> None:
     """Subscribes what the processes subscribe. None of it is ever called, so it gets nothing to work with."""
     nothing: Any = None
     queues = dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues())
-    Ears(cast(Loop, nothing), cast(Loop, nothing), names).subscribe(broker, list(queues))
+    subscriptions = Ears(cast(Loop, nothing), cast(Loop, nothing), names).subscriptions(list(queues))
     for name in catalogue.names():
         step = catalogue.find(name)
-        Consumer(step, names, cast(Database, nothing), cast(Publisher, nothing)).subscribe(broker)
+        subscriptions += Consumer(
+            step, names, cast(Memory, nothing), cast(Publishes, nothing)
+        ).subscriptions()
+    for each in subscriptions:
+        subscribe(broker, each)
 
 
 def _events(broker: RabbitBroker, names: Names) -> None:

@@ -13,7 +13,7 @@ import steps
 from contracts.process.settings import PREFIX, Settings
 
 CONCERNS = {
-    "Every process": ("ProcessSettings", "BrokerSettings", "PoolSettings"),
+    "Every process": ("ProcessSettings", "BrokerSettings", "PoolSettings", "CrashSettings"),
     "The orchestrator": ("EngineSettings",),
     "The steps": (
         *("StepSettings", "AnthropicSettings", "StripeSettings", "FlushSettings"),

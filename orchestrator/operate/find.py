@@ -69,7 +69,7 @@ async def sagas(
     limit: int = 50,
 ) -> list[Standing]:
     """The newest first. Raises NotFound for an unknown tenant."""
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.sagas") as connection:
         found = rows(Standing, await connection.fetch(_LIST, tenant_id, status, saga, limit))
         if not found:
             await expect_tenant(connection, tenant_id)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from contracts.process.postgres import Database, set_tenant
+from orchestrator.core.log import Entry
 from orchestrator.operate.find import Standing, find
 from orchestrator.operate.lines import (
     BuriedLine,
@@ -17,10 +20,10 @@ from orchestrator.operate.lines import (
     OrderLine,
 )
 from orchestrator.operate.plain import rows
-from orchestrator.operate.timeline import Moment, timeline
+from orchestrator.operate.timeline import Moment, Unread, timeline
 from orchestrator.sagas import sagas
 from orchestrator.store.codec import read_entry
-from orchestrator.store.queries import sql
+from orchestrator.store.statements import Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,7 @@ FROM orders WHERE tenant_id = $1 AND saga_id = $2 ORDER BY created_at
 async def show(database: Database, named: str, tenant_id: str | None = None) -> Shown:
     """`named`: the id of a saga, a request or a refund. Raises NotFound, and Refused when several are
     meant."""
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.inspect") as connection:
         standing = await find(connection, named, tenant_id)
         # What steps keep can be read for one tenant at a time only.
         await set_tenant(connection, standing.tenant_id)
@@ -102,8 +105,8 @@ async def _gather(connection: Any, standing: Standing) -> Shown:
     key = standing.tenant_id, standing.saga_id
     stored = await connection.fetchrow(_STATE, *key)
     state = json.loads(stored["state"])
-    log = [read_entry(record["entry"]) for record in await connection.fetch(sql("history"), *key)]
-    definition = sagas()[standing.saga, standing.version]
+    log = [read_any(record["entry"]) for record in await Statements(connection).fetch("history", *key)]
+    definition = sagas().get((standing.saga, standing.version))
     (model,) = rows(ModelUse, await connection.fetch(_MODEL, *key))
     return Shown(
         saga=standing,
@@ -119,6 +122,14 @@ async def _gather(connection: Any, standing: Standing) -> Shown:
         dead_letters=rows(BuriedLine, await connection.fetch(_DEAD_LETTERS, *key)),
         orders=rows(OrderLine, await connection.fetch(_ORDERS, *key)),
     )
+
+
+def read_any(text: str) -> Entry | Unread:
+    try:
+        return read_entry(text)
+    except ValidationError:
+        entry = json.loads(text)
+        return Unread(at=datetime.fromisoformat(entry["at"]), kind=entry["kind"])
 
 
 def _time(written: str | None) -> datetime | None:

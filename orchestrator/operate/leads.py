@@ -34,7 +34,7 @@ async def leads_of(
     database: Database, named: str, tenant_id: str, *, actor: str, reason: str = ""
 ) -> list[LeadLine]:
     """Delivered leads, drafts never. The look is audited in the same transaction. Raises NotFound."""
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.leads") as connection:
         standing = await find(connection, named, tenant_id, kinds=["lead"])
         await set_tenant(connection, tenant_id)
         found = rows(LeadLine, await connection.fetch(_LEADS, tenant_id, standing.saga_id))

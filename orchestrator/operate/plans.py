@@ -37,7 +37,7 @@ async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
     """Raises Refused when there is such a plan, and BadUsage for what the database does not take."""
     if not plan.price_per_lead.is_finite():
         raise BadUsage("a plan's price is a number")
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.add_plan") as connection:
         try:
             status = await connection.execute(
                 _ADD,
@@ -59,5 +59,5 @@ async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
 
 
 async def plans(database: Database) -> list[Plan]:
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.plans") as connection:
         return rows(Plan, await connection.fetch(_LIST))

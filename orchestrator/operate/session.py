@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from contracts.process import crash
 from contracts.process.postgres import AWAY, Database
 from contracts.process.settings import BadSettings, load
 from orchestrator.operate.errors import Unavailable
@@ -53,7 +54,7 @@ def database_errors(where: str) -> Iterator[None]:
         yield
     except (asyncpg.InvalidSchemaNameError, asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as e:
         raise Unavailable(f"the database at {where} is not set up: run `leadsaga migrate`") from e
-    except asyncpg.QueryCanceledError as error:
+    except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
         raise Unavailable(f"the database at {where} took too long to answer") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise Unavailable(f"the database at {where} does not let this role do that") from error
@@ -73,6 +74,7 @@ async def connected(connecting: Awaitable[T], setting: str) -> T:
 @asynccontextmanager
 async def operator_database() -> AsyncIterator[Database]:
     """The database as the role leadsaga_operator sees it. Raises BadSettings or Unavailable."""
+    crash.arm()
     url = load(OperatorSettings).operator_url.get_secret_value()
     with database_errors(place(url)):
         pool = await connected(_pool(url), "LEADSAGA_OPERATOR_URL")

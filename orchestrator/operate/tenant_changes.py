@@ -58,7 +58,7 @@ async def change_tenant(  # noqa: PLR0913 - what is changed, by whom and why
     be changed or the database does not take it.
     """
     _check(change, reason, discord_webhook)
-    async with database.transaction(tenant_id) as connection:
+    async with database.transaction(tenant_id, name="operate.change_tenant") as connection:
         tenant = await locked(connection, tenant_id)
         before = {name: getattr(tenant, name) for name in change.wanted}
         after = dict(change.wanted)

@@ -56,7 +56,7 @@ async def add_tenant(
     tenant, NotFound without its plan, and BadUsage for what the database does not take."""
     if discord_webhook is not None:
         check_webhook(discord_webhook)
-    async with database.transaction(tenant.tenant_id) as connection:
+    async with database.transaction(tenant.tenant_id, name="operate.add_tenant") as connection:
         added = await _add(connection, tenant)
         if discord_webhook is not None:
             await connection.execute(_WEBHOOK, tenant.tenant_id, discord_webhook)
@@ -104,7 +104,7 @@ def check_webhook(url: str) -> None:
 
 
 async def tenants(database: Database) -> list[Tenant]:
-    async with database.transaction() as connection:
+    async with database.transaction(name="operate.tenants") as connection:
         return rows(Tenant, await connection.fetch(_LIST))
 
 
@@ -115,7 +115,7 @@ async def set_status(
     without a reason."""
     if not reason.strip():
         raise Refused("this needs a reason")
-    async with database.transaction(tenant_id) as connection:
+    async with database.transaction(tenant_id, name="operate.set_status") as connection:
         before = await locked(connection, tenant_id)
         await connection.execute("UPDATE tenants SET status = $2 WHERE tenant_id = $1", tenant_id, status)
         await audit.record(

@@ -36,6 +36,14 @@ VERDICTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """An entry of a kind that only another release knows."""
+
+    at: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """One log entry. `after`: seconds since the entry before. `step` is the name of the queue that did the
     work, so an undo goes by its own name."""
@@ -51,7 +59,8 @@ class Moment:
     by: str
 
 
-def timeline(saga: Saga, entries: Iterable[Entry]) -> list[Moment]:
+def timeline(saga: Saga | None, entries: Iterable[Entry | Unread]) -> list[Moment]:
+    """`saga`: None for a version that this release does not know."""
     moments: list[Moment] = []
     for seq, entry in enumerate(entries, 1):
         before = moments[-1].at if moments else entry.at
@@ -71,19 +80,21 @@ def timeline(saga: Saga, entries: Iterable[Entry]) -> list[Moment]:
     return moments
 
 
-def queue_of(saga: Saga, step: str, direction: str) -> str:
-    """The name that does the work: an undo has its own."""
-    known = saga.step(step) if step in {each.name for each in saga.steps} else None
+def queue_of(saga: Saga | None, step: str, direction: str) -> str:
+    """The name that does the work: an undo has its own, if the saga's version is known."""
+    known = saga.step(step) if saga and step in {each.name for each in saga.steps} else None
     return known.undo if known is not None and direction == "undo" and known.undo else step
 
 
-def _step(saga: Saga, entry: Entry) -> str:
+def _step(saga: Saga | None, entry: Entry | Unread) -> str:
     step = getattr(entry, "step", "")
     return queue_of(saga, step, getattr(entry, "direction", "do")) if step else ""
 
 
-def words(saga: Saga, entry: Entry) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an entry
+def words(saga: Saga | None, entry: Entry | Unread) -> str:  # noqa: C901, PLR0911, PLR0912 - one case an entry
     match entry:
+        case Unread():
+            return f"{entry.kind}: another release can say what it means"
         case Accepted():
             return f"accepted; to be done by {entry.deadline_at:%Y-%m-%d %H:%M:%S}"
         case Started():

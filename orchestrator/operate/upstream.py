@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from contracts import events
 from contracts.names import Names, request_key
+from contracts.process import crash
 from contracts.process.publishing import BROKER_AWAY, Outgoing, Publisher, Unconfirmed, Unroutable
 from contracts.process.settings import BadSettings, BrokerSettings, load
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
@@ -59,7 +60,7 @@ class Upstream:
             body=request.model_dump_json().encode(),
         )
         try:
-            await self.publisher.publish([message])
+            await self.publisher.publish([message], name="requests")
         except Unroutable as error:
             raise Unavailable("no queue takes requests yet: start the orchestrator") from error
         except Unconfirmed as error:
@@ -105,6 +106,7 @@ class Upstream:
 @asynccontextmanager
 async def upstream() -> AsyncIterator[Upstream]:
     """Raises BadSettings or Unavailable."""
+    crash.arm()
     settings = load(BrokerSettings)
     url = settings.amqp_url.get_secret_value()
     for library in ("aio_pika", "aiormq"):

@@ -63,13 +63,12 @@ ORDER BY period_start, event_name
 
 async def usage(database: Database, tenant_id: str | None = None) -> list[Usage]:
     """By tenant and billing period; one transaction a tenant. Raises NotFound for an unknown tenant."""
-    known = [
-        str(record[0]) for record in await database.pool.fetch("SELECT tenant_id FROM tenants ORDER BY 1")
-    ]
+    async with database.transaction(name="operate.usage_tenants") as connection:
+        known = [str(row[0]) for row in await connection.fetch("SELECT tenant_id FROM tenants ORDER BY 1")]
     if tenant_id is not None and tenant_id not in known:
         raise NotFound(f"there is no tenant {tenant_id}")
     found: list[Usage] = []
     for each in known if tenant_id is None else [tenant_id]:
-        async with database.transaction(each) as connection:
+        async with database.transaction(each, name="operate.usage") as connection:
             found += rows(Usage, await connection.fetch(_USAGE, each))
     return found

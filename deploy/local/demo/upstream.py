@@ -40,7 +40,8 @@ class Upstream:
                         body=request.model_dump_json().encode(),
                     )
                     for request in requests
-                ]
+                ],
+                name="requests",
             )
 
     async def hear(self, message: AbstractIncomingMessage) -> None:

@@ -25,7 +25,7 @@ REVIVE = """
 [ra:trigger_election({element(1, Member), node()})
  || Member <- ets:tab2list(ra_state), element(2, Member) =:= follower].
 """
-REVIVE_SECONDS = 60.0
+CONTROL_SECONDS = 60.0
 
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -107,7 +107,7 @@ class PrivateRabbitMQ:
             else:
                 break
         if restart:
-            await self._revive_queues()
+            await self.control("eval", REVIVE)
 
     async def stop(self) -> None:
         await self._end(signal.SIGTERM)
@@ -137,15 +137,18 @@ class PrivateRabbitMQ:
             await self.kill()
             raise
 
-    async def _revive_queues(self) -> None:
+    async def control(self, *arguments: str) -> None:
+        """Runs `rabbitmqctl` with them. Raises ServerFailed with its last words."""
         control = Child(
-            self._program("rabbitmqctl", [str(self._server.with_name("rabbitmqctl")), "eval", REVIVE])
+            self._program("rabbitmqctl", [str(self._server.with_name("rabbitmqctl")), *arguments])
         )
         self._children.append(control)
-        if await control.result(REVIVE_SECONDS) != 0:
-            raise control.failure()
-        await control.end()
-        self._children.remove(control)
+        try:
+            if await control.result(CONTROL_SECONDS) != 0:
+                raise control.failure()
+        finally:
+            await control.end()
+            self._children.remove(control)
 
     def _configure(self) -> None:
         text = CONFIGURATION.format(user=USER, password=self._password, **self._ports)

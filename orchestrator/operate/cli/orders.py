@@ -1,26 +1,37 @@
 """Commands that order what only people may: written down with a reason, carried out by the orchestrator."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import typer
 
 from contracts.process.postgres import Database
-from orchestrator.operate.cli.options import Json, Reason, SagaName, WaitForResult, WhoseSaga
+from orchestrator.operate.cli.options import (
+    PATIENCE,
+    DryRun,
+    Json,
+    Reason,
+    ReasonOrDryRun,
+    SagaName,
+    WaitForResult,
+    WhoseSaga,
+)
 from orchestrator.operate.cli.perform import fail, on_database, perform
 from orchestrator.operate.cli.requests import cancel_as_upstream
 from orchestrator.operate.errors import Exit
 from orchestrator.operate.orders import Kind, Ordered, Verdict, order
 from orchestrator.operate.render import tables
+from orchestrator.operate.replay import Foreseen, foresee_saga
 from orchestrator.operate.session import actor
-
-PATIENCE = 15.0
-"""Seconds that a command waits for what becomes of its order, if nothing else is said."""
 
 
 def register(app: typer.Typer) -> None:
-    app.command("cancel")(cancel)
-    app.command("replay")(replay)
-    app.command("resolve")(resolve)
+    sagas = typer.Typer(help="What becomes of one saga.", no_args_is_help=True)
+    for each in (app, sagas):
+        each.command("cancel")(cancel)
+        each.command("replay")(replay)
+        each.command("resolve")(resolve)
+    app.add_typer(sagas, name="sagas")
 
 
 def cancel(  # noqa: PLR0913 - the options of one command
@@ -53,15 +64,20 @@ def cancel(  # noqa: PLR0913 - the options of one command
         cancel_as_upstream(named, tenant, reason=reason, wait=wait, as_json=as_json)
 
 
-def replay(
+def replay(  # noqa: PLR0913 - the options of one command
+    *,
     named: SagaName,
-    reason: Reason,
+    reason: ReasonOrDryRun = None,
     tenant: WhoseSaga = None,
+    dry_run: DryRun = False,
     wait: WaitForResult = PATIENCE,
     as_json: Json = False,
 ) -> None:
     """Try a parked step again."""
-    _order(named, "replay", tenant=tenant, reason=reason, wait=wait, as_json=as_json)
+    if dry_run:
+        foresee(lambda database: foresee_saga(database, named, tenant), as_json=as_json)
+    else:
+        _order(named, "replay", tenant=tenant, reason=needed(reason), wait=wait, as_json=as_json)
 
 
 def resolve(  # noqa: PLR0913 - the options of one command
@@ -100,10 +116,26 @@ def _order(  # noqa: PLR0913 - what an order says
             database, named, kind, actor=actor(), reason=reason, tenant_id=tenant, verdict=verdict, wait=wait
         )
 
-    perform(on_database(work), tables.ordered, as_json=as_json, code=_code)
+    perform(on_database(work), tables.ordered, as_json=as_json, code=code_of)
 
 
-def _code(it: Ordered) -> Exit:
+def code_of(it: Ordered) -> Exit:
     if it.result is None:
         return Exit.TIMED_OUT
     return Exit.OK if it.done else Exit.FAILED
+
+
+def foresee(look: Callable[[Database], Awaitable[Foreseen]], *, as_json: bool) -> None:
+    """Shows what would be done; what would be refused fails."""
+    perform(
+        on_database(look),
+        tables.foreseen,
+        as_json=as_json,
+        code=lambda it: Exit.FAILED if it.refused else Exit.OK,
+    )
+
+
+def needed(reason: str | None) -> str:
+    if reason is None:
+        raise typer.BadParameter("nothing is done without a reason", param_hint="--reason")
+    return reason

@@ -89,7 +89,7 @@ def _at(saga: Standing) -> str:
     if saga.step is None or saga.status not in AT_A_STEP:
         return ""
     definition = sagas().get((saga.saga, saga.version))
-    return saga.step if definition is None else queue_of(definition, saga.step, saga.direction)
+    return queue_of(definition, saga.step, saga.direction)
 
 
 def shown(it: Shown) -> RenderableType:

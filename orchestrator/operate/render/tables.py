@@ -1,16 +1,15 @@
-"""Tenants, plans, usage, leads, dead letters and outcomes on a terminal."""
+"""Tenants, plans, usage, leads and outcomes on a terminal."""
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 
-from orchestrator.operate.dead_letters import DeadLetter, Opened
 from orchestrator.operate.leads import LeadLine
 from orchestrator.operate.migrate import Migrated
 from orchestrator.operate.orders import Ordered
-from orchestrator.operate.plain import dumps
 from orchestrator.operate.plans import Plan
 from orchestrator.operate.render.text import add, moment, plain, status, table
+from orchestrator.operate.replay import Foreseen
 from orchestrator.operate.tenants import Tenant
 from orchestrator.operate.upstream import Heard
 from orchestrator.operate.usage import Usage
@@ -77,47 +76,18 @@ def leads(found: Sequence[LeadLine], title: str = "leads") -> RenderableType:
     return made
 
 
-def dead_letters(found: Sequence[DeadLetter]) -> RenderableType:
-    made = table(
-        f"dead letters: {len(found)}", "id", "tenant", "queue", ">try", "error", "why", "status", "last"
-    )
-    for each in found:
-        about = each.tenant_id, each.queue, each.attempt, each.error, each.reason
-        add(made, each.dead_letter_id, *about, each.status, moment(each.last_at))
-    return made
-
-
-def closed(it: DeadLetter) -> RenderableType:
-    return plain(f"dead letter {it.dead_letter_id}: {it.status}", "green")
-
-
-def opened(it: Opened) -> RenderableType:
-    letter = it.letter
-    saga = f"{letter.saga} {letter.saga_id}, {letter.direction} {letter.step}, attempt {letter.attempt}"
-    facts = [
-        ("queue", letter.queue),
-        ("status", letter.status),
-        ("tenant", letter.tenant_id or "unknown"),
-        ("saga", saga if letter.saga_id else "unknown"),
-        ("error", letter.error),
-        ("why", letter.reason),
-        ("first, last", f"{moment(letter.first_at)}, {moment(letter.last_at)}"),
-    ]
-    lines: list[RenderableType] = [plain(f"dead letter {letter.dead_letter_id}", "bold")]
-    lines += [plain(f"  {name}: {value}") for name, value in facts]
-    if it.message is None:
-        lines.append(plain(f"  message: {it.size} bytes, not JSON"))
-    else:
-        lines.append(plain(f"  message: {it.size} bytes, texts shortened"))
-        lines += [plain(line) for line in dumps(it.message, indent=2).splitlines()]
-    return Group(*lines)
-
-
 def ordered(it: Ordered) -> RenderableType:
+    name = it.saga_id or it.dead_letter_id
     if it.result is None:
         words = "not taken yet: it stays, and is carried out as soon as an orchestrator runs"
-        return plain(f"{it.kind} {it.saga_id}: {words}", "yellow")
-    return plain(f"{it.kind} {it.saga_id}: {it.result}", "green" if it.done else "red")
+        return plain(f"{it.kind} {name}: {words}", "yellow")
+    return plain(f"{it.kind} {name}: {it.result}", "green" if it.done else "red")
+
+
+def foreseen(it: Foreseen) -> RenderableType:
+    if it.refused:
+        return plain(it.refused, "red")
+    return plain(f"{it.does}; so far {it.attempts}; may reach: {it.cost}. Nothing was done.")
 
 
 def heard(it: Heard) -> RenderableType:
