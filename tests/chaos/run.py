@@ -1,0 +1,151 @@
+"""One run: load and havoc side by side, then quiet, then the checker."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from deploy.sandbox.client import SandboxAdmin
+from orchestrator.sagas import sagas
+from tests.chaos.faults import CALL_SECONDS, order_faults
+from tests.chaos.havoc import Havoc, Recovery, blows
+from tests.chaos.load import Load, orders
+from tests.chaos.settle import settled
+from tests.chaos.tenants import Tenant, drawn, settle_in
+from tests.chaos.upstream import Upstream, upstream
+from tests.chaos.world import OURS, SANDBOX, World, world
+from tests.kit.history.check import check
+from tests.kit.history.postgres import read_tables
+from tests.kit.history.records import History
+from tests.kit.history.vendors import notices_said, read_vendors
+from tests.kit.history.violation import Violation
+
+TIME_SCALE = 0.1
+PROGRESS_SECONDS = 10.0
+
+SETTINGS = {
+    "LEADSAGA_TIME_SCALE": f"{TIME_SCALE:g}",
+    "LEADSAGA_TICK_SECONDS": "5",
+    "LEADSAGA_FLUSH_INTERVAL": "60",
+    "LEADSAGA_NOTICE_INTERVAL": "10",
+    "LEADSAGA_MODEL_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
+    "LEADSAGA_STRIPE_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
+    "LEADSAGA_DISCORD_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
+    "LEADSAGA_MAX_IN_FLIGHT": "2000",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is. The seed decides load, faults and blows; how they interleave it does not."""
+
+    seed: int
+    load_seconds: float
+    settle_seconds: float = 180.0
+    blow_every: float = 5.0
+    tenants: int = 40
+    window: int = 400
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    history: History
+    violations: list[Violation]
+    recoveries: list[Recovery]
+    deaths: list[str]
+    unsettled: dict[str, int]
+    """What was still under way when the patience was over."""
+    unanswered: int
+    seconds: float
+    settled_after: float
+    repeated_events: int
+
+    @property
+    def kept(self) -> bool:
+        return not (self.violations or self.deaths or self.unsettled or self.unanswered)
+
+
+async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Result:
+    """Leaves nothing behind but the directory."""
+    draws = [Random(f"{plan.seed} {name}") for name in ("tenants", "load", "blows")]
+    tenants = drawn(plan.tenants, draws[0])
+    load = Load(orders(tenants, draws[1]), plan.window)
+    async with world(directory, SETTINGS, durable=plan.durable, say=say) as here:
+        await settle_in(tenants, here.database_url, here.sandbox_url)
+        async with (
+            SandboxAdmin(here.sandbox_url) as admin,
+            upstream(lambda: here.amqp_url, here.names, load.hears) as ears,
+        ):
+            await order_faults(admin, plan.seed)
+            havoc = Havoc(here, lambda: load.answered, say)
+            began = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                progress = group.create_task(_progress(load, havoc, say))
+                killing = group.create_task(
+                    havoc.run(blows(plan.blow_every, draws[2]), began + plan.load_seconds)
+                )
+                await load.run(ears, began + plan.load_seconds)
+                await killing
+                ended = time.monotonic()
+                await admin.clear_faults()
+                await here.ready(*OURS, SANDBOX)
+                until = ended + plan.settle_seconds
+                await load.drain(ears, until)
+                unsettled = await settled(here.database_url, ears, until)
+                progress.cancel()
+            say("checking")
+            history = await _history(here, directory, tenants, load, ears)
+            return Result(
+                history=history,
+                violations=check(history),
+                recoveries=havoc.recoveries,
+                deaths=havoc.deaths,
+                unsettled=unsettled,
+                unanswered=len(load.open),
+                seconds=ended - began,
+                settled_after=time.monotonic() - ended,
+                repeated_events=ears.deliveries - len(ears.heard),
+            )
+
+
+async def _history(
+    here: World, directory: Path, tenants: list[Tenant], load: Load, ears: Upstream
+) -> History:
+    tables = await read_tables(here.database_url)
+    vendors = read_vendors(directory / "sandbox")
+    webhooks = {tenant.tenant_id: tenant.webhook for tenant in tenants if tenant.webhook}
+    return History(
+        definitions=sagas(TIME_SCALE),
+        sagas=tables.sagas,
+        effects=tables.effects,
+        leads=tables.leads,
+        ledger=tables.ledger,
+        carriers=tables.carriers,
+        intents=tables.intents,
+        holds=tables.holds,
+        quotas=tables.quotas,
+        heard=list(ears.heard.values()),
+        waiting=tables.waiting,
+        dead_letters=tables.dead_letters,
+        asked=list(load.asked),
+        meters=vendors.meters,
+        meter_events=vendors.meter_events,
+        model_calls=tables.model_calls,
+        calls_at_vendor=vendors.model_calls,
+        notices=notices_said(tables.notices, vendors, webhooks),
+    )
+
+
+async def _progress(load: Load, havoc: Havoc, say: Callable[[str], None]) -> None:
+    before = 0
+    for round_ in count(1):
+        await asyncio.sleep(PROGRESS_SECONDS)
+        rate, before = (load.answered - before) / PROGRESS_SECONDS, load.answered
+        say(
+            f"{round_ * PROGRESS_SECONDS:5.0f} s  {load.answered:6} answers ({rate:.0f}/s), "
+            f"{len(load.open)} orders open, {len(havoc.recoveries)} blows survived"
+        )
