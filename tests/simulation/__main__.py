@@ -1,0 +1,107 @@
+"""`python -m tests.simulation --seeds 1000 --from 0`: so many histories, on all cores. `make simulate` for short.
+
+A seed that breaks a promise is told with its rule, its story, and the command that runs it again.
+"""
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from functools import partial
+from hashlib import sha256
+
+from tests.simulation.bugs import BUGS
+from tests.simulation.run import LAST_LINES, Verdict, quiet, simulate
+
+AT_ONCE = 20
+"""Seeds that a worker takes at a time."""
+
+TELL_EVERY = 10.0
+
+ALL_LINES = 1_000_000
+
+
+def main() -> int:
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # Nothing may depend on the order of sets; should something do so all the same, it does in every run.
+        arguments = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})
+    wanted = _arguments()
+    began = time.monotonic()
+    verdicts, sound = list[Verdict](), sha256()
+    last = ALL_LINES if wanted.seeds == 1 else LAST_LINES
+    for verdict in _verdicts(
+        range(wanted.first, wanted.first + wanted.seeds), wanted.bug, wanted.workers, last
+    ):
+        verdicts.append(verdict)
+        sound.update(verdict.digest.encode())
+        if verdict.broken:
+            _tell(verdict, wanted.bug)
+            if not wanted.keep_going:
+                break
+    _conclude(verdicts, time.monotonic() - began, sound.hexdigest())
+    return int(any(verdict.broken for verdict in verdicts))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1000, help="how many")
+    parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first one")
+    parser.add_argument("--keep-going", action="store_true", help="after a broken promise")
+    parser.add_argument("--bug", choices=sorted(BUGS), help="seed this bug, and see it found")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    return parser.parse_args()
+
+
+def _verdicts(seeds: Sequence[int], bug: str | None, workers: int, last: int) -> Iterator[Verdict]:
+    judge = partial(_judge, bug=bug, last=last)
+    if workers == 1 or len(seeds) == 1:
+        quiet()
+        yield from map(judge, seeds)
+        return
+    told = time.monotonic()
+    with ProcessPoolExecutor(workers, initializer=quiet) as pool:
+        try:
+            for done, verdict in enumerate(pool.map(judge, seeds, chunksize=AT_ONCE), 1):
+                yield verdict
+                if time.monotonic() - told > TELL_EVERY:
+                    told = time.monotonic()
+                    print(f"{done:,} of {len(seeds):,} seeds", file=sys.stderr, flush=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _judge(seed: int, *, bug: str | None, last: int) -> Verdict:
+    with BUGS[bug].seeded() if bug else nullcontext():
+        try:
+            return simulate(seed, last=last)
+        except Exception:  # noqa: BLE001 - told like a broken promise, with the seed that led to it
+            fault = f"the_simulation_itself_works: {traceback.format_exc()}"
+            return Verdict(seed, (fault,), "", "", 0, 0, 0)
+
+
+def _tell(verdict: Verdict, bug: str | None) -> None:
+    print(f"\nseed {verdict.seed}:")
+    for line in verdict.broken:
+        print(f"  {line}")
+    again = f"make simulate SEEDS=1 FROM={verdict.seed}" + (f' BUG="{bug}"' if bug else "")
+    print(f"{verdict.story}\nseed {verdict.seed} again: {again}\n", flush=True)
+
+
+def _conclude(verdicts: Sequence[Verdict], seconds: float, digest: str) -> None:
+    sagas, messages, crashes = (
+        sum(getattr(verdict, name) for verdict in verdicts) for name in ("sagas", "messages", "crashes")
+    )
+    broken = sum(bool(verdict.broken) for verdict in verdicts)
+    print(
+        f"{len(verdicts):,} histories of {sagas:,} sagas, {messages:,} messages and {crashes:,} crashes"
+        f" in {seconds:.0f} s ({len(verdicts) / seconds:.0f} seeds/s): {broken} broke a promise\ntrace {digest}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
