@@ -3,16 +3,18 @@ python := .venv/bin/python
 uv := .venv/.uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap demo test up down lint types check format lock clean
+.PHONY: chaos bench-memory help bootstrap demo test up down lint types check format lock clean
 
 help:
 	@echo "make demo     the main job on real RabbitMQ and Postgres, shown step by step; leaves nothing behind"
 	@echo "make test     lint, types, import rules, dependency audit and every test with coverage"
+	@echo "make chaos    everything is killed again and again under load; nothing may be lost: MINUTES=10 SEED=1"
 	@echo "make up       the same system, kept running on a data directory; prints its URLs"
 	@echo "make down     stops what make up started"
 	@echo "make check    lint, types and the tests that need no services: under a minute"
 	@echo "make lint     style and import rules"
 	@echo "make types    mypy, strict"
+	@echo "make bench-memory  does memory stay flat with 100,000 requests waiting? ten minutes"
 	@echo "make format   rewrites the code in the common style"
 	@echo "make lock     renews requirements.lock from pyproject.toml"
 	@echo "make clean    removes .venv and caches; data stays"
@@ -22,6 +24,9 @@ bootstrap:
 
 demo up down test: bootstrap
 	@$(python) -m deploy.local $@
+
+chaos: bootstrap
+	@$(python) -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 lint: bootstrap
 	$(python) -m ruff check .
@@ -33,6 +38,9 @@ types: bootstrap
 
 check: lint types
 	$(python) -m pytest tests/unit tests/contract
+
+bench-memory: bootstrap
+	$(python) -m tests.benchmarks.memory
 
 format: bootstrap
 	$(python) -m ruff check --fix --exit-zero .

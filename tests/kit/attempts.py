@@ -16,7 +16,7 @@ DEADLINE = 10
 async def take(
     world: TenantsAtWork, probe: SingleProbe, each: Command, *, redelivered: bool = False
 ) -> Answers:
-    return await run_single(world.database, probe.do(), None, each, redelivered=redelivered)
+    return await run_single(world.memory, probe.do(), None, each, redelivered=redelivered)
 
 
 async def begun(

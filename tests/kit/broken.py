@@ -11,6 +11,7 @@ from orchestrator.core.moves import Draft, at_pivot, unwind
 from orchestrator.core.news import Cancel, Due, News, Replied
 from orchestrator.core.state import State, evolve
 from steps.runtime.ruling import Effect, Ruling, Run, rule
+from tests.kit.world import Side
 
 
 def forgets_doubt(saga: Saga, state: State, entry: Entry) -> State:
@@ -37,6 +38,11 @@ def anyone_runs_again(effect: Effect, direction: Direction, attempt: int) -> Rul
 def forgets_the_undo(effect: Effect, direction: Direction, attempt: int) -> Ruling:
     """No mark is left that a step was undone."""
     return rule(replace(effect, state="open") if effect.state == "undone" else effect, direction, attempt)
+
+
+def leaves_no_mark(side: Side, _direction: Direction) -> Side:
+    """What is settled by hand may still be done by a late copy of its command."""
+    return side
 
 
 def timeouts_spend_attempts(saga: Saga, state: State, news: News) -> tuple[Entry, ...]:

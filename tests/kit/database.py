@@ -8,6 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
+from orchestrator.operate.migrations import this_release
+
 SCHEMA = Path(__file__).parents[2] / "schema.sql"
 
 
@@ -22,6 +24,10 @@ async def make_template(admin_url: str) -> str:
     connection = await asyncpg.connect(named(admin_url, name))
     try:
         await connection.execute(SCHEMA.read_text(encoding="utf-8"))
+        await connection.executemany(
+            "INSERT INTO leadsaga.schema_versions (version, name, sha256) VALUES ($1, $2, $3)",
+            [(script.version, script.name, script.sha256) for script in this_release().scripts],
+        )
     finally:
         await connection.close()
     return name

@@ -23,7 +23,7 @@ class MemoryWorld:
     """A store in memory whose clock can be moved."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        self.store = MemoryStore(clock)
+        self.store = MemoryStore(clock, versions=sagas())
 
     async def add_tenant(
         self, tenant_id: str, *, status: Literal["active", "suspended"] = "active", sagas_in_flight: int = 50
@@ -31,7 +31,7 @@ class MemoryWorld:
         self.store.add_tenant(tenant_id, status=status, sagas_in_flight=sagas_in_flight)
 
     async def add_order(self, order: Order) -> None:
-        self.store.add_order(order)
+        await self.store.add_order(order)
 
     async def order_result(self, order_id: UUID) -> str | None:
         return self.store.order_result(order_id)

@@ -147,13 +147,13 @@ class Generating:
     ) -> Outcome | None:
         """The answer of the runtime; None when it keeps silent."""
         assert isinstance(STEP.do, Single)
-        answers = await run_single(self.work.database, STEP.do, model, command, redelivered=redelivered)
+        answers = await run_single(self.work.memory, STEP.do, model, command, redelivered=redelivered)
         return answers.replies[0].outcome if answers.replies else None
 
     async def discard(self, command: Command) -> None:
         assert isinstance(STEP.undo, Batch)
         undo = command.model_copy(update={"direction": "undo", "attempt": 1})
-        replies = (await run_batch(self.work.database, STEP.undo, [undo])).replies
+        replies = (await run_batch(self.work.memory, STEP.undo, [undo])).replies
         assert [Done()] == [reply.outcome for reply in replies]
 
     async def companies(self, saga_id: UUID) -> list[str]:

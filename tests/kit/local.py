@@ -50,7 +50,9 @@ async def reachable_directory() -> AsyncIterator[Path]:
 
 
 @asynccontextmanager
-async def program(directory: Path, *arguments: str, **extra: str) -> AsyncIterator[Program]:
+async def program(
+    directory: Path, *arguments: str, module: str = "deploy.local", **extra: str
+) -> AsyncIterator[Program]:
     """Runs `python -m deploy.local ...` with private services and all its files below `directory`."""
     environment = {
         name: value
@@ -58,7 +60,7 @@ async def program(directory: Path, *arguments: str, **extra: str) -> AsyncIterat
         if not name.startswith(("LEADSAGA_", "ANTHROPIC_", "STRIPE_", "COV_", "COVERAGE_"))
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.local", *arguments),
+        *(sys.executable, "-m", module, *arguments),
         cwd=REPOSITORY,
         env={**environment, "TMPDIR": str(directory), "LEADSAGA_SERVICES": "private", **extra},
         stdout=asyncio.subprocess.PIPE,

@@ -16,7 +16,7 @@ from steps.runtime import ruling
 from tests.kit.flight import Answer, Command
 from tests.kit.given import T0
 from tests.kit.promises import check, check_decision
-from tests.kit.world import OUTCOMES, Name, Rule
+from tests.kit.world import OUTCOMES, Name, Rule, Settle, settled
 
 Decide = Callable[[Saga, State, News], tuple[Entry, ...]]
 Evolve = Callable[[Saga, State, Entry], State]
@@ -29,6 +29,8 @@ class Rules:
     decide: Decide = machine.decide
     evolve: Evolve = states.evolve
     rule: Rule = ruling.rule
+    settle: Settle = settled
+    orders_name_a_step: bool = True
 
 
 STRAYS: tuple[tuple[Direction, int, Name], ...] = tuple(product(get_args(Direction), (1, 2, 3, 4), OUTCOMES))

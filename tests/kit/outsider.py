@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -108,13 +109,16 @@ def names_of(events: Sequence[Event]) -> list[str]:
 
 
 @asynccontextmanager
-async def speaking(amqp_url: str, names: Names) -> AsyncIterator[Outsider]:
-    """Its queue is bound before anything is published, so that nothing is missed."""
-    connection = await aio_pika.connect(amqp_url)
+async def speaking(amqp_url: str, names: Names, *, lasting: bool = False) -> AsyncIterator[Outsider]:
+    """Its queue is bound before anything is published, so that nothing is missed. `lasting`: not even while
+    the broker is away, after which it goes on."""
+    connect = partial(aio_pika.connect_robust, reconnect_interval=0.2) if lasting else aio_pika.connect
+    connection = await connect(amqp_url)
     async with connection, connection.channel(on_return_raises=True) as channel:
         await channel.declare_exchange(names.events_exchange, aio_pika.ExchangeType.TOPIC, durable=True)
         outsider = Outsider(channel, names)
-        queue = await channel.declare_queue(exclusive=True)
+        name = f"{names.prefix}upstream" if lasting else None
+        queue = await channel.declare_queue(name, durable=lasting, exclusive=not lasting)
         await queue.bind(names.events_exchange, routing_key="#")
         await queue.consume(outsider.hear)
         yield outsider

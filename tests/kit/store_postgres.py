@@ -4,6 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from contracts.process.postgres import Database
+from orchestrator.sagas import sagas
 from orchestrator.store.port import Order
 from orchestrator.store.postgres import PostgresStore
 
@@ -12,8 +13,9 @@ INSERT INTO tenants (tenant_id, name, plan_id, status, sagas_in_flight) VALUES (
 ON CONFLICT (tenant_id) DO UPDATE SET status = excluded.status, sagas_in_flight = excluded.sagas_in_flight
 """
 ADD_ORDER = """
-INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason, dead_letter_id,
+                    step, direction, attempt)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 ADD_PLAN = (
     "INSERT INTO plans (plan_id, price_per_lead, currency, monthly_quota) VALUES ('basic', 1, 'usd', 100)"
@@ -22,7 +24,7 @@ ADD_PLAN = (
 
 class PostgresWorld:
     def __init__(self, engine: Database, owner: Database) -> None:
-        self.store = PostgresStore(engine)
+        self.store = PostgresStore(engine, versions=sagas())
         self.engine = engine
         self.owner = owner
 
@@ -35,11 +37,13 @@ class PostgresWorld:
         await self.owner.pool.execute(
             ADD_ORDER,
             order.order_id,
-            *order.key,
+            *(order.key or (None, None)),
             order.kind,
             order.verdict,
             order.actor,
             order.reason,
+            None if order.letter is None else order.letter.dead_letter_id,
+            *(order.at or (None, None, None)),
         )
 
     async def order_result(self, order_id: UUID) -> str | None:

@@ -8,6 +8,8 @@ from contracts.outcomes import Transient
 from orchestrator.core.news import Cancel, DeadLettered, Due
 from orchestrator.sagas.lead import LEAD
 from orchestrator.store.port import EventOut, Gauges, Order, SagaKey
+from tests.kit.store_suite_foreign import ForeignSuite
+from tests.kit.store_suite_letters import LettersSuite
 from tests.kit.store_world import (
     DAY,
     MINUTE,
@@ -206,22 +208,6 @@ class OutboxSuite:
         assert [later] == await world.store.open_orders(limit=5)
         assert "done" == await world.order_result(order.order_id)
 
-    async def test_a_letter_that_died_before_keeps_one_row(self, world: World) -> None:
-        async with world.store.group() as group:
-            await group.bury([letter(1, message_id="m\0"), letter(2), letter(3, message_id="m\0")])
-        async with world.store.group() as group:
-            await group.bury([letter(4, message_id="m-2")])
-        assert [("record_usage", "m-2", "open"), ("record_usage", "m\ufffd", "open")] == await world.letters()
-
-    async def test_closing_letters_closes_the_open_ones_of_that_saga_only(self, world: World) -> None:
-        await world.add_tenant("acme")
-        one, other = await begin(world, incoming(1), incoming(2))
-        async with world.store.group() as group:
-            await group.bury([letter(1, key=one), letter(2, key=one), letter(3, key=other), letter(4)])
-            await group.close_letters(one, "replayed")
-            await group.close_letters(one, "moot")
-        assert ["replayed", "replayed", "open", "open"] == [status for _, _, status in await world.letters()]
-
     async def test_gauges_count_over_all_tenants(self, world: World) -> None:
         empty = Gauges(
             waiting=0, in_flight=0, parked=0, open_dead_letters=0, events_waiting=0, oldest_unfinished=None
@@ -244,5 +230,5 @@ class OutboxSuite:
         assert expected == await world.store.gauges()
 
 
-class WorkSuite(TurnsSuite, TimesSuite, OutboxSuite):
+class WorkSuite(TurnsSuite, TimesSuite, OutboxSuite, LettersSuite, ForeignSuite):
     """All of it."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 from uuid import UUID
 
-from contracts.outcomes import Done, Outcome
+from contracts.outcomes import Done, Outcome, Rejected
 from orchestrator.core.definition import Saga
 from orchestrator.core.log import Entry
 from orchestrator.core.machine import decide
@@ -77,13 +77,13 @@ def accepted(request: Incoming, *, at: datetime = NOON, saga: Saga = LEAD) -> Ch
     return change(saga, before, Accept(at=at, request=asked))
 
 
-async def begin(world: World, *requests: Incoming, at: datetime = NOON) -> list[SagaKey]:
+async def begin(world: World, *requests: Incoming, at: datetime = NOON, saga: Saga = LEAD) -> list[SagaKey]:
     """Accepted, waiting for their turn."""
     async with world.store.group() as group:
         answers = await group.admit(requests)
         keys = [answer.key for answer in answers if isinstance(answer, Admitted)]
         assert len(requests) == len(keys)
-        await group.save([accepted(request, at=at) for request in requests])
+        await group.save([accepted(request, at=at, saga=saga) for request in requests])
     return keys
 
 
@@ -104,6 +104,10 @@ def start(at: datetime = NOON) -> Start:
 
 def done(step: str, at: datetime = NOON, attempt: int = 1) -> Replied:
     return replied(step, Done(facts={"leads": 5}), at, attempt)
+
+
+def rejected(step: str, at: datetime = NOON, attempt: int = 1) -> Replied:
+    return replied(step, Rejected(reason="no", error="Refused"), at, attempt)
 
 
 def replied(step: str, outcome: Outcome, at: datetime = NOON, attempt: int = 1) -> Replied:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -187,12 +187,15 @@ async def running_system(
     directory: Path,
     *,
     apart: bool = False,
+    lasting: bool = False,
     settings: Mapping[str, str] | None = None,
+    make_children: Callable[[Path, Path, Mapping[str, str]], Children] = Children,
 ) -> AsyncIterator[RunningSystem]:
     """Everything is ready. `apart`: each step is its own process, named like it; otherwise one process, named
-    "steps", runs them all. `settings` are added to the environment of all processes."""
-    environment = {**_environment(database_url, amqp_url, queue_prefix, sandbox_url), **(settings or {})}
-    children = Children(directory, REPOSITORY, environment)
+    "steps", runs them all. `lasting`: the upstream side outlives the broker. `settings` are added to the
+    environment of all processes. `make_children`: to fork them from a zygote instead."""
+    environment = {**environment_of(database_url, amqp_url, queue_prefix, sandbox_url), **(settings or {})}
+    children = make_children(directory, REPOSITORY, environment)
     arguments = {name: ["-m", "steps", name] for name in catalogue.names()}
     programs = {
         "orchestrator": ["-m", "orchestrator", "run", "orchestrator"],
@@ -210,7 +213,7 @@ async def running_system(
             children=children,
             ports=ports,
             names=Names(queue_prefix),
-            upstream=await stack.enter_async_context(speaking(amqp_url, Names(queue_prefix))),
+            upstream=await stack.enter_async_context(speaking(amqp_url, Names(queue_prefix), lasting=lasting)),
             sandbox=await stack.enter_async_context(SandboxAdmin(sandbox_url)),
             sandbox_url=sandbox_url,
             billing=await stack.enter_async_context(
@@ -223,7 +226,7 @@ async def running_system(
         yield system
 
 
-def _environment(database_url: str, amqp_url: str, queue_prefix: str, sandbox_url: str) -> dict[str, str]:
+def environment_of(database_url: str, amqp_url: str, queue_prefix: str, sandbox_url: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()

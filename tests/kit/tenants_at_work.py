@@ -16,6 +16,7 @@ from contracts.process.settings import PoolSettings
 from steps.billing.due import note_usage
 from steps.billing.settings import RETRY, Pace
 from steps.runtime.batch import run_batch
+from steps.runtime.effects_postgres import PostgresMemory
 from steps.runtime.step import Batch, Step
 from tests.kit.roles import as_role
 
@@ -29,6 +30,10 @@ class TenantsAtWork:
     database: Database
     admin: Any
     """A superuser's connection: it sees everything and may turn the clock."""
+
+    @property
+    def memory(self) -> PostgresMemory:
+        return PostgresMemory(self.database)
 
     async def tenant(self, tenant_id: str, customer: str | None = "", webhook: str | None = None) -> str:
         """The default customer is `cus_<tenant>`."""
@@ -92,7 +97,7 @@ class TenantsAtWork:
     async def take(self, step: Step, *commands: Command) -> Sequence[Reply]:
         """The runtime takes commands of the step, and says what it would publish."""
         assert isinstance(step.do, Batch)
-        return (await run_batch(self.database, step.do, commands)).replies
+        return (await run_batch(self.memory, step.do, commands)).replies
 
     async def hurry(self) -> None:
         """All waiting is over: due times, back-offs and the leases of processes that are gone."""

@@ -7,17 +7,28 @@ out and the states stay finitely many. A violation is told as the shortest story
 from array import array
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from contracts.ids import Direction
 from orchestrator.core import news as heard
 from orchestrator.core.definition import Saga
+from orchestrator.core.orders import can_resolve
 from orchestrator.core.state import State
 from tests.kit.flight import Answer, Command, Message, Numbered, members, send, take
 from tests.kit.given import T0
 from tests.kit.mind import Mind, Rules, replied
 from tests.kit.oblivion import Oblivion
 from tests.kit.promises import Violation, check_world
-from tests.kit.world import Nature, Side, Turn, can_run, deliver, flush
+from tests.kit.world import Nature, Side, Turn, deliver, flush
+
+
+class Settling(NamedTuple):
+    """What was said of the step at which the saga was parked."""
+
+    verdict: Literal["done", "not_done"]
+    step: str
+    direction: Direction
+    attempt: int
 
 
 class Node(NamedTuple):
@@ -27,6 +38,8 @@ class Node(NamedTuple):
     dead_letters: int
     """How many more commands may end in the dead letters."""
     replays: int
+    order: Settling | None = None
+    """Given by an operator, and not yet taken by the orchestrator."""
 
 
 class Covered(NamedTuple):
@@ -49,8 +62,7 @@ Move = tuple[str, Node]
 
 
 class Walk:
-    """`natures`: for each step, where its effect lives. `forgetful`: see Oblivion. `careful`: operators wait
-    until no copy of a command is on its way before they settle its step by hand."""
+    """`natures`: for each step, where its effect lives. `forgetful`: see Oblivion."""
 
     def __init__(
         self,
@@ -61,10 +73,9 @@ class Walk:
         dead_letters: int = 1,
         replays: int = 1,
         forgetful: bool = True,
-        careful: bool = True,
     ) -> None:
         self.saga, self.natures, self.rules = saga, natures, rules or Rules()
-        self.forgetful, self.careful = forgetful, careful
+        self.forgetful = forgetful
         self.index = {step.name: place for place, step in enumerate(saga.steps)}
         self.messages: Numbered[Message] = Numbered()
         self.mind = Mind(saga, self.rules)
@@ -190,30 +201,39 @@ class Walk:
             yield "what it waits for is due", self._hear(node, heard.Due(at=T0))
         yield "its deadline passes", self._hear(node, heard.Deadline(at=T0))
         yield "it is cancelled", self._hear(node, heard.Cancel(at=T0, by="someone", reason="changed my mind"))
-        if state.status == "parked":
+        if node.order is not None:
+            yield self._settled(node, state, node.order)
+        elif state.status == "parked":
             if node.replays:
                 fewer = node._replace(replays=node.replays - 1)
                 yield "it is replayed", self._hear(fewer, heard.Replay(at=T0, by="someone", reason="fixed"))
-            yield from self._resolved(node, state)
+            yield from self._settlings(node, state)
 
-    def _resolved(self, node: Node, state: State) -> Iterator[Move]:
-        """An operator says only what is true and will stay so: no copy of the command may still run."""
+    def _settlings(self, node: Node, state: State) -> Iterator[Move]:
+        """An operator says what is true at this moment, and may be said of this step. Copies of the command may
+        still wander about, and the order is taken whenever it likes; one is open at a time."""
         assert state.step is not None
         place = self.index[state.step]
         side = self.sides[node.sides[place]]
-        wanders = self.careful and any(
-            isinstance(command := self.messages[number], Command)
-            and command[:2] == (state.step, "do")
-            and can_run(side, self.rules.rule, command.attempt)
-            for number in members(node.flight)
-        )
-        absent = not side.there and not wanders and not side.do.owed
+        absent = not side.there and not side.do.owed
+        verdicts: list[Literal["done", "not_done"]] = []
         if absent if state.direction == "undo" else side.there:
-            news = heard.Resolve(at=T0, verdict="done", by="someone", reason="looked it up")
-            yield "it is settled as done", self._hear(node, news)
-        if absent and state.direction == "do":
-            news = heard.Resolve(at=T0, verdict="not_done", by="someone", reason="looked it up")
-            yield "it is settled as not done", self._hear(node, news)
+            verdicts.append("done")
+        if absent and can_resolve(self.saga, state, "not_done"):
+            verdicts.append("not_done")
+        after = self.sides.number(self.rules.settle(side, state.direction))
+        for verdict in verdicts:
+            order = Settling(verdict, state.step, state.direction, state.attempt)
+            label = f"{state.step} is to be settled as {verdict.replace('_', ' ')}"
+            yield label, node._replace(sides=_with(node.sides, place, after), order=order)
+
+    def _settled(self, node: Node, state: State, order: Settling) -> Move:
+        taken = node._replace(order=None)
+        at = state.step, state.direction, state.attempt
+        if self.rules.orders_name_a_step and (state.status != "parked" or order[1:] != at):
+            return "its order is refused", taken
+        news = heard.Resolve(at=T0, verdict=order.verdict, by="someone", reason="looked it up")
+        return f"it is settled as {order.verdict.replace('_', ' ')}", self._hear(taken, news)
 
     def _hear(self, node: Node, news: heard.News, key: int | None = None) -> Node:
         number, commands = self.mind.hear(node.state, news, key)

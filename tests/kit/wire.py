@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from contracts.bundle import decode
 from contracts.messages import Reply
 from contracts.names import REPLIES, Names
-from contracts.process.consuming import make_broker
-from contracts.process.lifecycle import consumers_running
+from contracts.process.consuming import make_broker, subscribe
+from contracts.process.lifecycle import Grace, consumers_running
 from contracts.process.publishing import Outgoing, Publisher, publishing
 from contracts.process.settings import BrokerSettings
 from steps.runtime.consume import Consumer
@@ -82,8 +82,8 @@ class CuttingPublisher(Publisher):
     lose: Callable[[], Awaitable[None]]
     cuts: int = 0
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
-        await self.inner.publish(messages)
+    async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
+        await self.inner.publish(messages, name=name)
         if self.cuts == 0 and any(message.routing_key == REPLIES for message in messages):
             self.cuts += 1
             await self.lose()
@@ -105,16 +105,17 @@ class Wire:
     @asynccontextmanager
     async def consumer(self, step: Step, publisher: Publisher | None = None) -> AsyncIterator[Consumer]:
         await declare(self.publisher.connection, self.names, [step])
-        consumer = Consumer(step, self.names, self.world.database, publisher or self.publisher)
-        broker = make_broker(self.settings, drain_seconds=1)
-        consumer.subscribe(broker)
+        consumer = Consumer(step, self.names, self.world.memory, publisher or self.publisher)
+        broker = make_broker(self.settings)
+        for each in consumer.subscriptions():
+            subscribe(broker, each)
         self.brokers.append(broker)
-        async with consumers_running(broker):
+        async with consumers_running(broker, Grace(1)):
             yield consumer
 
     async def send(self, body: bytes, queue: str = PROBE) -> None:
         await self.publisher.publish(
-            [Outgoing(exchange=self.names.commands_exchange, routing_key=queue, body=body)]
+            [Outgoing(exchange=self.names.commands_exchange, routing_key=queue, body=body)], name="commands"
         )
 
     async def get(self, queue: str) -> AbstractIncomingMessage:

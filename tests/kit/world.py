@@ -30,6 +30,7 @@ OUTCOMES: dict[Name, Outcome] = {
 }
 
 Rule = Callable[[Effect, Direction, int], Ruling]
+Settle = Callable[["Side", Direction], "Side"]
 
 
 class Row(NamedTuple):
@@ -90,8 +91,12 @@ class Turn:
     taken: bool = True
 
 
-def can_run(side: Side, rule: Rule, attempt: int) -> bool:
-    return isinstance(rule(effect(side.do), "do", attempt), Run)
+def settled(side: Side, direction: Direction) -> Side:
+    """What the operators' tool leaves behind when a step is settled by hand: unless it has happened, or is
+    said to be taken back, no copy of its command may run any more."""
+    if direction == "do" and side.do.state == "done":
+        return side
+    return replace(side, do=side.do._replace(state="undone", owed=False))
 
 
 def deliver(side: Side, nature: Nature, direction: Direction, attempt: int, rule: Rule) -> Iterator[Turn]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.process.postgres import connect
+from contracts.process.postgres import Database, connect
 from contracts.process.settings import PoolSettings
 from orchestrator.__main__ import main
 from tests.kit.roles import as_role
@@ -43,6 +43,13 @@ async def world(database_url: str) -> AsyncIterator[PostgresWorld]:
         made = PostgresWorld(engine, owner)
         await made.add_tenant("acme")
         yield made
+
+
+@pytest.fixture
+async def operators(database_url: str) -> AsyncIterator[Database]:
+    """For several of them at once."""
+    async with connect(as_role(database_url, "leadsaga_operator"), PoolSettings(), name="test") as found:
+        yield found
 
 
 @pytest.fixture

@@ -173,6 +173,7 @@ async def test_a_schema_that_was_applied_by_hand_is_refused(
     database_url: str, tool: Tool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LEADSAGA_DATABASE_URL", database_url)
+    await fetch(database_url, "DELETE FROM leadsaga.schema_versions")
     ran = await tool("migrate")
     assert (1, True) == (ran.code, "applied by hand" in ran.err)
 

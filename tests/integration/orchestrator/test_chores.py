@@ -9,7 +9,7 @@ from contracts.outcomes import Rejected
 from contracts.process.postgres import TROUBLE
 from orchestrator.run.chores import Chores
 from orchestrator.run.items import Outbox
-from orchestrator.store.port import Gauges, Order
+from orchestrator.store.port import Gauges, Letter, Order
 from tests.kit.engine import Engine, commands, lead, make_engine, only
 from tests.kit.sandbox import until
 
@@ -23,10 +23,14 @@ class Heard(list[Outbox]):
         return [(command.request_id, command.step) for outbox in self for command in commands(outbox)]
 
 
+async def nothing_dies(letter: Letter) -> None:
+    raise AssertionError(letter)
+
+
 @asynccontextmanager
 async def working(engine: Engine, heard: Heard, gauges: list[Gauges]) -> AsyncIterator[Chores]:
     loop = engine.loop(heard)
-    chores = Chores(loop, 0.02, gauges.append)
+    chores = Chores(loop, 0.02, gauges.append, republish=nothing_dies)
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(chores.run())]
     try:
         yield chores
@@ -127,7 +131,7 @@ async def test_a_chore_that_finds_the_database_away_is_done_later(engine: Engine
         measured.append(gauges)
 
     measured = list[Gauges]()
-    chores = Chores(engine.loop(Heard()), 0.02, measure)
+    chores = Chores(engine.loop(Heard()), 0.02, measure, republish=nothing_dies)
 
     async def measures() -> None:
         await chores._gauges()

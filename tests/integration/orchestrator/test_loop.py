@@ -164,7 +164,7 @@ class Broker:
         self.tries = 0
         self.has: list[Outgoing] = []
 
-    async def publish(self, messages: Sequence[Outgoing]) -> None:
+    async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
         self.tries += 1
         if self.down:
             raise self.errors[self.tries % len(self.errors)]("silence", messages)

@@ -47,8 +47,8 @@ async def test_a_publisher_that_gets_nothing_through_is_not_connected(
     heard = Outgoing(exchange="amq.direct", routing_key="anything", body=b"{}", mandatory=False)
     async with publishing(BrokerSettings(amqp_url=SecretStr(amqp_url)), name="test") as publisher:
         with pytest.raises(Unroutable) as returned:
-            await publisher.publish([nowhere])
+            await publisher.publish([nowhere], name="commands")
         assert [nowhere] == list(returned.value.left)
         assert not publisher.connected
-        await publisher.publish([heard])
+        await publisher.publish([heard], name="events")
         assert publisher.connected

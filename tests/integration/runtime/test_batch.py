@@ -34,7 +34,7 @@ async def leads_of(world: TenantsAtWork) -> Counter[tuple[str, UUID]]:
 async def test_mixed_tenants_share_one_transaction_and_each_row_lands_under_its_own(world, probe):
     tenants = ["globex", "acme", "globex", "acme", "globex"]
     commands = [command(tenant, await world.saga(tenant)) for tenant in tenants]
-    answers = await run_batch(world.database, probe.do(), commands)
+    answers = await run_batch(world.memory, probe.do(), commands)
 
     assert {each.saga_id for each in commands} == {reply.saga_id for reply in answers.replies}
     assert ["acme", "globex"] == [bundle[0].tenant_id for bundle in probe.bundles]
@@ -43,7 +43,7 @@ async def test_mixed_tenants_share_one_transaction_and_each_row_lands_under_its_
 
 
 async def test_the_tenant_of_a_bundle_is_forgotten_with_its_transaction(world, probe, acme):
-    await run_batch(world.database, probe.do(), [acme])
+    await run_batch(world.memory, probe.do(), [acme])
     for _ in range(world.database.pool.get_size() + 1):
         async with world.database.transaction() as connection:
             assert await connection.fetchval("SELECT current_tenant()") is None
@@ -51,8 +51,8 @@ async def test_the_tenant_of_a_bundle_is_forgotten_with_its_transaction(world, p
 
 
 async def test_a_duplicate_repeats_the_answer_and_runs_nothing(world, probe, acme):
-    first = await run_batch(world.database, probe.do(), [acme])
-    second = await run_batch(world.database, probe.do(), [acme])
+    first = await run_batch(world.memory, probe.do(), [acme])
+    second = await run_batch(world.memory, probe.do(), [acme])
 
     assert first.replies == second.replies
     assert [acme] == probe.ran
@@ -61,7 +61,7 @@ async def test_a_duplicate_repeats_the_answer_and_runs_nothing(world, probe, acm
 
 async def test_copies_of_a_command_in_one_bundle_take_effect_once(world, probe, acme):
     other = command("acme", await world.saga("acme"))
-    answers = await run_batch(world.database, probe.do(), [acme, other, acme, acme])
+    answers = await run_batch(world.memory, probe.do(), [acme, other, acme, acme])
 
     assert Counter([acme.saga_id, other.saga_id]) == Counter(reply.saga_id for reply in answers.replies)
     assert {("acme", acme.saga_id): 1, ("acme", other.saga_id): 1} == await leads_of(world)
@@ -70,16 +70,16 @@ async def test_copies_of_a_command_in_one_bundle_take_effect_once(world, probe, 
 @pytest.mark.parametrize("answer", [Done(facts={"n": 1}), Rejected(reason="no")])
 async def test_an_attempt_below_the_answered_one_repeats_the_later_answer(world, probe, acme, answer):
     probe.script[acme.saga_id] = answer
-    await run_batch(world.database, probe.do(), [attempt(acme, 3)])
-    [reply] = (await run_batch(world.database, probe.do(), [attempt(acme, 2)])).replies
+    await run_batch(world.memory, probe.do(), [attempt(acme, 3)])
+    [reply] = (await run_batch(world.memory, probe.do(), [attempt(acme, 2)])).replies
 
     assert (3, answer) == (reply.attempt, reply.outcome)
     assert 1 == len(probe.ran)
 
 
 async def test_what_is_done_is_not_done_again_by_a_later_attempt(world, probe, acme):
-    await run_batch(world.database, probe.do(), [acme])
-    [reply] = (await run_batch(world.database, probe.do(), [attempt(acme, 2)])).replies
+    await run_batch(world.memory, probe.do(), [acme])
+    [reply] = (await run_batch(world.memory, probe.do(), [attempt(acme, 2)])).replies
 
     assert (1, "done") == (reply.attempt, reply.outcome.kind)
     assert [acme] == probe.ran
@@ -87,9 +87,9 @@ async def test_what_is_done_is_not_done_again_by_a_later_attempt(world, probe, a
 
 async def test_after_a_refusal_the_next_attempt_runs(world, probe, acme):
     probe.script[acme.saga_id] = Rejected(reason="no")
-    await run_batch(world.database, probe.do(), [acme])
+    await run_batch(world.memory, probe.do(), [acme])
     del probe.script[acme.saga_id]
-    [reply] = (await run_batch(world.database, probe.do(), [attempt(acme, 2)])).replies
+    [reply] = (await run_batch(world.memory, probe.do(), [attempt(acme, 2)])).replies
 
     assert (2, "done") == (reply.attempt, reply.outcome.kind)
     assert [acme, attempt(acme, 2)] == probe.ran
@@ -98,9 +98,9 @@ async def test_after_a_refusal_the_next_attempt_runs(world, probe, acme):
 async def test_an_undo_before_its_do_forbids_it_for_ever(world, probe, acme):
     step = probe.step()
     assert isinstance(step.undo, Batch)
-    [undone] = (await run_batch(world.database, step.undo, [undo(acme)])).replies
-    late = await run_batch(world.database, probe.do(), [acme])
-    later = await run_batch(world.database, probe.do(), [attempt(acme, 2)])
+    [undone] = (await run_batch(world.memory, step.undo, [undo(acme)])).replies
+    late = await run_batch(world.memory, probe.do(), [acme])
+    later = await run_batch(world.memory, probe.do(), [attempt(acme, 2)])
 
     assert ("undo", "done") == (undone.direction, undone.outcome.kind)
     assert [("rejected", "Undone")] * 2 == [
@@ -114,10 +114,10 @@ async def test_an_undo_before_its_do_forbids_it_for_ever(world, probe, acme):
 async def test_an_undo_after_its_do_takes_it_back_once_and_a_late_copy_does_nothing(world, probe, acme):
     step = probe.step()
     assert isinstance(step.undo, Batch)
-    await run_batch(world.database, probe.do(), [acme])
-    first = await run_batch(world.database, step.undo, [undo(acme)])
-    again = await run_batch(world.database, step.undo, [undo(acme)])
-    late = await run_batch(world.database, probe.do(), [acme])
+    await run_batch(world.memory, probe.do(), [acme])
+    first = await run_batch(world.memory, step.undo, [undo(acme)])
+    again = await run_batch(world.memory, step.undo, [undo(acme)])
+    late = await run_batch(world.memory, probe.do(), [acme])
 
     assert first.replies == again.replies
     assert ["rejected"] == [reply.outcome.kind for reply in late.replies]
@@ -128,7 +128,7 @@ async def test_an_undo_after_its_do_takes_it_back_once_and_a_late_copy_does_noth
 async def test_an_owed_answer_is_kept_silent_and_owed_once(world, probe, acme):
     probe.script[acme.saga_id] = OWING
     for _ in range(2):
-        answers = await run_batch(world.database, probe.do(), [acme])
+        answers = await run_batch(world.memory, probe.do(), [acme])
         assert ([], [], []) == (answers.replies, answers.dead, answers.events)
 
     assert [acme] == probe.ran
@@ -138,15 +138,15 @@ async def test_an_owed_answer_is_kept_silent_and_owed_once(world, probe, acme):
 async def test_a_later_attempt_of_what_is_owed_runs_and_the_earlier_one_is_stale_then(world, probe, acme):
     probe.script[acme.saga_id] = OWING
     for each in (acme, attempt(acme, 2), acme):
-        assert not (await run_batch(world.database, probe.do(), [each])).replies
+        assert not (await run_batch(world.memory, probe.do(), [each])).replies
     assert [acme, attempt(acme, 2)] == probe.ran
 
 
 async def test_what_is_done_is_announced_when_fresh_and_when_repeated_and_nothing_else_is(world, probe, acme):
     refused = command("acme", await world.saga("acme"))
     probe.script[refused.saga_id] = Rejected(reason="no")
-    fresh = await run_batch(world.database, probe.do(), [acme, refused])
-    repeated = await run_batch(world.database, probe.do(), [refused, acme])
+    fresh = await run_batch(world.memory, probe.do(), [acme, refused])
+    repeated = await run_batch(world.memory, probe.do(), [refused, acme])
 
     assert [[acme], [acme]] == probe.announced
     assert [acme.saga_id] == [event.event_id for event in fresh.events]
@@ -158,8 +158,8 @@ async def test_two_processes_with_the_same_bundle_have_one_effect_and_the_same_a
     commands = [command(tenant, await world.saga(tenant)) for tenant in ["acme", "globex"] * 10]
     backwards = list(reversed(commands))
     both = await asyncio.gather(
-        run_batch(world.database, probes[0].do(), commands),
-        run_batch(world.database, probes[1].do(), backwards),
+        run_batch(world.memory, probes[0].do(), commands),
+        run_batch(world.memory, probes[1].do(), backwards),
     )
 
     assert Counter((each.tenant_id, each.saga_id) for each in commands) == await leads_of(world)

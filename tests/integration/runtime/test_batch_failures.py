@@ -9,7 +9,8 @@ from contracts.errors import StepRejected, StepTransient, StepUnknown
 from contracts.messages import Command
 from contracts.outcomes import Rejected, Transient, Unknown
 from contracts.process.postgres import AWAY
-from steps.runtime.batch import NO_SAGA, UNANSWERABLE, run_batch
+from steps.runtime.batch import UNANSWERABLE, run_batch
+from steps.runtime.effects import NO_SAGA
 from steps.runtime.step import Batch, Connection
 from tests.kit.commands import BatchProbe, command, stranger, undo
 from tests.kit.tenants_at_work import TenantsAtWork
@@ -21,7 +22,7 @@ async def healthy(world: TenantsAtWork, *tenants: str) -> list[Command]:
 
 async def outcomes(world: TenantsAtWork, probe: BatchProbe, commands: list[Command]) -> list[str]:
     """In the order of the commands."""
-    answers = await run_batch(world.database, probe.do(), commands)
+    answers = await run_batch(world.memory, probe.do(), commands)
     kinds = {reply.saga_id: reply.outcome.kind for reply in answers.replies}
     return [kinds.get(each.saga_id, "none") for each in commands]
 
@@ -67,7 +68,7 @@ async def test_a_failing_command_fails_alone_with_the_outcome_of_its_failure(wor
     commands = await healthy(world)
     bad = commands[1]
     probe.script[bad.saga_id] = failure
-    answers = await run_batch(world.database, probe.do(), commands)
+    answers = await run_batch(world.memory, probe.do(), commands)
     found = {reply.saga_id: reply.outcome for reply in answers.replies}
 
     assert expected == found.pop(bad.saga_id)
@@ -78,9 +79,9 @@ async def test_a_failing_command_fails_alone_with_the_outcome_of_its_failure(wor
 async def test_the_answer_of_a_failure_stays_true_when_the_cause_is_gone(world, probe):
     [bad] = await healthy(world, "acme")
     probe.script[bad.saga_id] = StepTransient("busy")
-    first = await run_batch(world.database, probe.do(), [bad])
+    first = await run_batch(world.memory, probe.do(), [bad])
     probe.script.clear()
-    again = await run_batch(world.database, probe.do(), [bad])
+    again = await run_batch(world.memory, probe.do(), [bad])
 
     assert first.replies == again.replies
     assert 0 == await drafts(world)
@@ -94,7 +95,7 @@ async def test_an_attempt_over_its_time_is_transient_for_it_did_nothing(world, p
         each.model_copy(update={"timeout": 0.3}) for each in await healthy(world, "acme", "acme")
     ]
     probe.script[late.saga_id] = slow
-    answers = await run_batch(world.database, probe.do(), [neighbour, late])
+    answers = await run_batch(world.memory, probe.do(), [neighbour, late])
     found = {reply.saga_id: reply.outcome for reply in answers.replies}
 
     assert "done" == found[neighbour.saga_id].kind
@@ -109,7 +110,7 @@ async def test_a_foreign_saga_is_dead_and_its_neighbours_are_unharmed(world, pro
     commands = [each.model_copy(update={"direction": direction}) for each in await healthy(world)]
     work = probe.step().work()["reserve_quota" if direction == "do" else "release_quota"]
     assert isinstance(work, Batch)
-    answers = await run_batch(world.database, work, [foreign, *commands, invented])
+    answers = await run_batch(world.memory, work, [foreign, *commands, invented])
 
     assert [(foreign, NO_SAGA), (invented, NO_SAGA)] == answers.dead
     assert {each.saga_id for each in commands} == {reply.saga_id for reply in answers.replies}
@@ -123,7 +124,7 @@ async def test_a_foreign_saga_is_dead_and_its_neighbours_are_unharmed(world, pro
 async def test_a_number_that_no_column_holds_fails_its_command_and_not_the_bundle(world, probe):
     commands = await healthy(world)
     huge = command("acme", await world.saga("acme")).model_copy(update={"attempt": 2**40})
-    answers = await run_batch(world.database, probe.do(), [huge, *commands])
+    answers = await run_batch(world.memory, probe.do(), [huge, *commands])
 
     assert [(huge, UNANSWERABLE)] == answers.dead
     assert ["done"] * 3 == [reply.outcome.kind for reply in answers.replies]
@@ -142,7 +143,7 @@ async def test_a_connection_that_is_cut_in_the_middle_is_no_answer_and_the_next_
 
     probe.script[commands[1].saga_id] = cut
     with pytest.raises(AWAY):
-        await run_batch(world.database, probe.do(), commands)
+        await run_batch(world.memory, probe.do(), commands)
     assert 0 == await drafts(world)
     assert 0 == await world.admin.fetchval("SELECT count(*) FROM effects")
 
@@ -175,8 +176,8 @@ async def test_a_deadlock_between_two_bundles_costs_neither_its_answer(world):
     probes = [BatchProbe(script={first.saga_id: grab("2027-01-01", "2027-02-01")}),
               BatchProbe(script={second.saga_id: grab("2027-02-01", "2027-01-01")})]  # fmt: skip
     both = await asyncio.gather(
-        run_batch(world.database, probes[0].do(), [first]),
-        run_batch(world.database, probes[1].do(), [second]),
+        run_batch(world.memory, probes[0].do(), [first]),
+        run_batch(world.memory, probes[1].do(), [second]),
     )
 
     assert ["done", "done"] == [reply.outcome.kind for answers in both for reply in answers.replies]
@@ -189,7 +190,7 @@ async def test_an_undo_in_the_bundle_that_fails_forbids_nothing(world, probe):
         return [Rejected(reason="not now") for _ in commands]
 
     [done] = await healthy(world, "acme")
-    await run_batch(world.database, Batch(run=refuse), [undo(done)])
+    await run_batch(world.memory, Batch(run=refuse), [undo(done)])
     assert ["done"] == await outcomes(world, probe, [done])
 
 

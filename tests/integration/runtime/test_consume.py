@@ -14,7 +14,7 @@ from contracts.names import REPLIES
 from contracts.process.consuming import consuming
 from contracts.process.postgres import Database
 from steps.runtime import observe
-from steps.runtime.batch import NO_SAGA
+from steps.runtime.effects import NO_SAGA
 from steps.runtime.single import MAX_STARTS, POISON, DatabaseAway
 from steps.runtime.step import Single, Step
 from tests.kit.commands import PROBE, PROBE_UNDO, BatchProbe, SingleProbe, command, stranger, undo
@@ -255,10 +255,10 @@ async def test_a_database_that_is_unlucky_or_away_delays_a_command_and_loses_not
     troubles = [asyncpg.DeadlockDetectedError(), ConnectionResetError(), asyncpg.DiskFullError()]
     sound = Database.transaction
 
-    def unlucky(self: Database, tenant_id: str | None = None) -> Any:
+    def unlucky(self: Database, tenant_id: str | None = None, *, name: str | None = None) -> Any:
         if troubles:
             raise troubles.pop()
-        return sound(self, tenant_id)
+        return sound(self, tenant_id, name=name)
 
     step = probe.step() if kind == "batch" else Step(name=PROBE, do=SingleProbe().do())
     monkeypatch.setattr(Database, "transaction", unlucky)

@@ -7,7 +7,8 @@ import pytest
 from contracts.errors import StepRejected, StepTransient, StepUnknown
 from contracts.messages import Command
 from contracts.outcomes import Done, Rejected, Transient, Unknown
-from steps.runtime.batch import NO_SAGA, Answers, run_batch
+from steps.runtime.batch import Answers, run_batch
+from steps.runtime.effects import NO_SAGA
 from steps.runtime.single import MAX_STARTS, POISON, run_single
 from steps.runtime.step import Attempt, Batch, Fenced, Single
 from tests.kit.attempts import DEADLINE, begun, drafts, row, take
@@ -68,7 +69,7 @@ async def test_an_attempt_that_is_undone_meanwhile_writes_nothing_more_and_says_
     probe, undoing = SingleProbe(), BatchProbe().step().undo
     assert isinstance(undoing, Batch)
     running = await begun(world, probe, acme)
-    [undone] = (await run_batch(world.database, undoing, [undo(acme)])).replies
+    [undone] = (await run_batch(world.memory, undoing, [undo(acme)])).replies
     assert probe.gate
     probe.gate.set()
     answers = await asyncio.wait_for(running, DEADLINE)
@@ -90,11 +91,11 @@ async def test_an_attempt_that_returns_after_its_undo_is_answered_as_undone(worl
         return Done()
 
     single = Single(run=no_checkpoint)
-    running = asyncio.create_task(run_single(world.database, single, None, acme, redelivered=False))
+    running = asyncio.create_task(run_single(world.memory, single, None, acme, redelivered=False))
     await asyncio.wait_for(called.wait(), DEADLINE)
     undoing = BatchProbe().step().undo
     assert isinstance(undoing, Batch)
-    await run_batch(world.database, undoing, [undo(acme)])
+    await run_batch(world.memory, undoing, [undo(acme)])
     gate.set()
     [reply] = (await asyncio.wait_for(running, DEADLINE)).replies
 
@@ -159,7 +160,7 @@ async def test_what_killed_its_process_three_times_is_dead_lettered_and_not_run_
 
     for _ in range(MAX_STARTS):
         with pytest.raises(Killed):
-            await run_single(world.database, Single(run=kill), None, acme, redelivered=True)
+            await run_single(world.memory, Single(run=kill), None, acme, redelivered=True)
     probe = SingleProbe()
     answers = await take(world, probe, acme, redelivered=True)
 
@@ -199,7 +200,7 @@ async def test_a_connection_cut_at_a_checkpoint_spends_no_attempt_and_the_next_r
         return Done()
 
     with pytest.raises(ConnectionError):
-        await run_single(world.database, Single(run=cut), None, acme, redelivered=False)
+        await run_single(world.memory, Single(run=cut), None, acme, redelivered=False)
     assert ("open", 0) == await row(world, "state", "answered")
     [reply] = (await take(world, SingleProbe(), acme, redelivered=True)).replies
     assert "done" == reply.outcome.kind

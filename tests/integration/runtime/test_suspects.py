@@ -5,7 +5,8 @@ from functools import partial
 import pytest
 
 from contracts.messages import Command
-from steps.runtime.batch import NO_SAGA, Answers, run_alone
+from steps.runtime.batch import Answers, run_alone
+from steps.runtime.effects import NO_SAGA
 from steps.runtime.single import MAX_STARTS, POISON
 from steps.runtime.suspect import run_suspects
 from tests.kit.commands import BatchProbe, command, stranger
@@ -17,7 +18,7 @@ class Killed(BaseException):
 
 
 async def deliver(world: TenantsAtWork, probe: BatchProbe, commands: list[Command]) -> Answers:
-    return await run_suspects(world.database, commands, partial(run_alone, world.database, probe.do()))
+    return await run_suspects(world.memory, commands, partial(run_alone, world.memory, probe.do()))
 
 
 async def test_the_culprit_is_dead_lettered_and_its_neighbours_are_done_once(world, probe):

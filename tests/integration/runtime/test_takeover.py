@@ -43,7 +43,7 @@ async def test_a_run_that_was_taken_over_does_not_answer_for_the_later_one(world
         await gate.wait()
         return Rejected(reason="no")
 
-    first = run_single(world.database, Single(run=no_checkpoint), None, acme, redelivered=False)
+    first = run_single(world.memory, Single(run=no_checkpoint), None, acme, redelivered=False)
     running = asyncio.create_task(first)
     await asyncio.wait_for(called.wait(), DEADLINE)
     second = SingleProbe()
@@ -83,11 +83,11 @@ async def test_a_database_that_goes_away_often_is_no_sign_of_poison_and_leaves_a
     for number in range(MAX_STARTS + 2):
         with pytest.raises(DatabaseAway):
             await run_single(
-                world.database, Single(run=away), None, acme, redelivered=False, resumed=number > 0
+                world.memory, Single(run=away), None, acme, redelivered=False, resumed=number > 0
             )
     assert (1,) == await row(world, "starts")
     refusing = SingleProbe(outcome=Rejected(reason="no"))
-    answers = await run_single(world.database, refusing.do(), None, acme, redelivered=False, resumed=True)
+    answers = await run_single(world.memory, refusing.do(), None, acme, redelivered=False, resumed=True)
 
     assert [Unknown(reason="no", error="Rejected")] == [reply.outcome for reply in answers.replies]
     assert [] == answers.dead

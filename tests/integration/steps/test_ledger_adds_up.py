@@ -76,7 +76,7 @@ async def test_after_every_move_used_and_held_are_what_the_rows_add_up_to(world,
         step, bundle = await any_move(world, chance, sagas)
         work = step.undo if bundle[0].direction == "undo" else step.do
         assert isinstance(work, Batch)
-        answers = await run_batch(world.database, work, bundle)
+        answers = await run_batch(world.memory, work, bundle)
         answered += len(answers.replies)
         assert [] == answers.dead
         assert [] == await world.admin.fetch(DRIFT)

@@ -44,6 +44,7 @@ FILL = [
 NUMBERS = [n for n in range(1, SAGAS) if n % 100 >= 97][-GROUP:]
 TENANTS = [f"t-{n % 10}" for n in NUMBERS]
 IDS = [UUID(int=n) for n in NUMBERS]
+KNOWN = ["lead v1", "refund v1"]
 
 HOT: dict[str, tuple[Any, ...]] = {
     "load": (TENANTS, IDS),
@@ -60,11 +61,11 @@ HOT: dict[str, tuple[Any, ...]] = {
     ),
     "append": (TENANTS, IDS, [4] * GROUP, [NOON] * GROUP, ["started"] * GROUP, ["{}"] * GROUP),
     "requests": (TENANTS, ["lead"] * GROUP, [f"r-{n}" for n in NUMBERS]),
-    "due": (NOON + DAY - SAGAS * MINUTE / 60 + MINUTE, GROUP),
+    "due": (NOON + DAY - SAGAS * MINUTE / 60 + MINUTE, GROUP, KNOWN),
     "postpone": (TENANTS, IDS, NOON + DAY),
     "history": (TENANTS[0], IDS[0]),
-    "places": (TENANTS,),
-    "turns": ([f"t-{n}" for n in range(10)], [10] * 10, [0] * 10, GROUP),
+    "places": (TENANTS, KNOWN),
+    "turns": ([f"t-{n}" for n in range(10)], [10] * 10, [0] * 10, GROUP, KNOWN),
 }
 GROWING = {"sagas", "saga_log", "requests"}
 

@@ -16,6 +16,7 @@ from orchestrator.core import news as heard
 from orchestrator.core.definition import Saga
 from orchestrator.core.log import Entry, Requested
 from orchestrator.core.machine import decide
+from orchestrator.core.orders import can_resolve
 from orchestrator.core.state import State, evolve, replay
 from orchestrator.sagas.lead import LEAD
 from orchestrator.sagas.refund import REFUND
@@ -25,7 +26,7 @@ from tests.kit.flight import COPIES, Answer, Command, Message
 from tests.kit.given import REQUEST, T0
 from tests.kit.mind import commands_of
 from tests.kit.promises import check_decision, check_world
-from tests.kit.world import OUTCOMES, Nature, Side, Turn, can_run, deliver, flush
+from tests.kit.world import OUTCOMES, Nature, Side, Turn, deliver, flush, settled
 
 places = st.integers(0, 10**6)
 one_in_eight = st.sampled_from([False] * 7 + [True])
@@ -138,16 +139,11 @@ class History(RuleBasedStateMachine):
     def it_is_settled_by_someone_who_knows(self) -> None:
         assert self.state.step is not None
         side = self.sides[self.state.step]
-        wanders = any(
-            isinstance(message, Command)
-            and message[:2] == (self.state.step, "do")
-            and can_run(side, ruling.rule, message.attempt)
-            for message in self.waiting()
-        )
-        absent = not side.there and not wanders and not side.do.owed
+        absent = not side.there and not side.do.owed
         finished = absent if self.state.direction == "undo" else bool(side.there)
-        if finished or absent:
-            verdict: Any = "done" if finished else "not_done"
+        verdict: Any = "done" if finished else "not_done"
+        if (finished or absent) and can_resolve(self.saga, self.state, verdict):
+            self.sides[self.state.step] = settled(side, self.state.direction)
             self.hear(heard.Resolve(at=self.now, verdict=verdict, by="ann", reason="looked it up"))
 
     @precondition(lambda self: any(side.do.owed for side in self.sides.values()))

@@ -11,6 +11,7 @@ from tests.kit.broken import (
     forgets_doubt,
     forgets_the_undo,
     ignores_late_successes,
+    leaves_no_mark,
     timeouts_spend_attempts,
     turns_back_inside_the_pivot,
 )
@@ -80,10 +81,21 @@ def test_an_attempt_whose_process_died_must_not_be_answered_with_a_clean_failure
 
 
 @pytest.mark.parametrize(("step", "verdict"), [(A, "done"), (P, "not done")])
-def test_a_step_is_settled_by_hand_only_after_its_commands_have_drained(step: Step, verdict: str) -> None:
+def test_what_is_settled_by_hand_must_be_forbidden_to_late_copies_of_its_command(
+    step: Step, verdict: str
+) -> None:
     """What surely has not happened may still happen while a copy of its command is on its way."""
-    with pytest.raises(Violation, match=f"settled as {verdict}; do {step.name} 1 answers done"):
-        Walk(saga_of(step), ("ours",), careful=False, replays=0).run()
+    story = f"settled as {verdict}.*do {step.name} 1 answers done"
+    with pytest.raises(Violation, match=story):
+        Walk(saga_of(step), ("ours",), Rules(settle=leaves_no_mark), replays=0).run()
+
+
+def test_what_was_said_of_one_step_must_not_settle_another() -> None:
+    """The saga may move on by itself before the order is taken, and be parked elsewhere."""
+    steps, natures = saga_of(A, B), ("ours", "ours")
+    story = "leaves nothing behind.*b is to be settled as done.*undo a 1 answers rejected"
+    with pytest.raises(Violation, match=story):
+        Walk(steps, natures, Rules(orders_name_a_step=False), dead_letters=1, replays=0).run()
 
 
 def test_a_violation_tells_the_shortest_story_that_leads_to_it() -> None:

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 from rich.console import Console
 
-from orchestrator.operate.dead_letters import redacted
 from orchestrator.operate.plain import dumps
+from orchestrator.operate.redact import redacted
 from orchestrator.operate.render.text import WIDE, clean, ids
 from orchestrator.operate.session import place
 from orchestrator.operate.usage import Usage

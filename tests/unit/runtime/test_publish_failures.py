@@ -70,5 +70,5 @@ async def test_what_fails_together_is_still_one_error(failures, expected):
     message = Outgoing(exchange="e", routing_key="k", body=b"{}")
 
     with pytest.raises(expected):
-        await publisher.publish([message] * len(failures))
+        await publisher.publish([message] * len(failures), name="commands")
     assert channel.is_closed == (expected is Unconfirmed)

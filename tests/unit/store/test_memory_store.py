@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from orchestrator.sagas import sagas
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.port import Order
 from tests.kit.store_suite import StoreSuite
@@ -13,7 +14,7 @@ from tests.kit.store_world import NOON, World
 
 class MemoryWorld:
     def __init__(self) -> None:
-        self.store = MemoryStore(lambda: NOON)
+        self.store = MemoryStore(lambda: NOON, versions=sagas())
 
     async def add_tenant(
         self, tenant_id: str, *, status: Literal["active", "suspended"] = "active", sagas_in_flight: int = 50
@@ -21,7 +22,7 @@ class MemoryWorld:
         self.store.add_tenant(tenant_id, status=status, sagas_in_flight=sagas_in_flight)
 
     async def add_order(self, order: Order) -> None:
-        self.store.add_order(order)
+        await self.store.add_order(order)
 
     async def order_result(self, order_id: UUID) -> str | None:
         return self.store.order_result(order_id)

@@ -18,40 +18,10 @@ from orchestrator.store.codec import (
     state_text,
     storable,
 )
-from orchestrator.store.fingerprint import fingerprint
 from orchestrator.store.queries import QUERIES, BadQuery, parse
 from orchestrator.store.turns import shares
 from orchestrator.store.wake import next_wake
 from tests.kit.store_world import DAY, MINUTE, NOON
-
-FIRST = fingerprint(
-    "record_usage", "Spent", "attempt 3 of 0a1b2c3d-0000-4000-8000-00000000000a failed at 0xdeadbeef1"
-)
-
-
-@pytest.mark.parametrize(
-    "reason",
-    [
-        "attempt 12 of ffffffff-1111-4111-8111-00000000000b failed at 0xdeadbeef2",
-        "attempt 1 of FFFFFFFF-1111-4111-8111-00000000000B failed at 00ab44",
-    ],
-)
-def test_letters_that_differ_only_in_numbers_and_ids_have_one_fingerprint(reason: str) -> None:
-    assert FIRST == fingerprint("record_usage", "Spent", reason)
-
-
-@pytest.mark.parametrize(
-    ("queue", "error", "reason"),
-    [
-        ("generate_leads", "Spent", "no answer"),
-        ("record_usage", "Other", "no answer"),
-        ("record_usage", "Spent", "no deadbeef answer"),
-    ],
-)
-def test_letters_of_another_queue_or_cause_have_another_fingerprint(
-    queue: str, error: str, reason: str
-) -> None:
-    assert fingerprint(queue, error, reason) != fingerprint("record_usage", "Spent", "no answer")
 
 
 def state(status: Any, due_at: datetime | None = None, deadline_at: datetime | None = None) -> State:
