@@ -3,12 +3,13 @@ python := .venv/bin/python
 uv := .venv/.uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: chaos bench-memory help bootstrap demo test up down lint types check format lock clean
+.PHONY: simulate chaos bench-memory help bootstrap demo test up down lint types check format lock clean
 
 help:
 	@echo "make demo     the main job on real RabbitMQ and Postgres, shown step by step; leaves nothing behind"
 	@echo "make test     lint, types, import rules, dependency audit and every test with coverage"
 	@echo "make chaos    everything is killed again and again under load; nothing may be lost: MINUTES=10 SEED=1"
+	@echo "make simulate both sides in one process on virtual time, a history for each seed: SEEDS=1000 FROM=0"
 	@echo "make up       the same system, kept running on a data directory; prints its URLs"
 	@echo "make down     stops what make up started"
 	@echo "make check    lint, types and the tests that need no services: under a minute"
@@ -24,6 +25,9 @@ bootstrap:
 
 demo up down test: bootstrap
 	@$(python) -m deploy.local $@
+
+simulate: bootstrap
+	@$(python) -m tests.simulation --seeds $(or $(SEEDS),1000) --from $(or $(FROM),0) $(if $(BUG),--bug "$(BUG)")
 
 chaos: bootstrap
 	@$(python) -m tests.chaos --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)

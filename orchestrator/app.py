@@ -90,12 +90,12 @@ async def _run(
         await unless_stopped(declare(publisher.connection), stopping)
         loop, front, chores = _assemble(database, publisher, names, queues, process, engine)
         broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
-        for each in Ears(loop, front, names).subscriptions(queues):
+        for each in Ears(loop, front, names, engine.messages_ahead).subscriptions(queues):
             subscribe(broker, each)
         work = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
         await stack.enter_async_context(working(work, stopping))
         await stack.enter_async_context(consumers_running(broker, grace, stopping))
-        watch = keep_watch(broker, database, broker_settings, declare, stopping)
+        watch = keep_watch(broker, publisher, database, broker_settings, declare, stopping)
         await stack.enter_async_context(working([watch], stopping))
         change(checks, readiness(broker, publisher, database))
         log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])

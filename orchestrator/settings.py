@@ -10,6 +10,9 @@ class EngineSettings(Settings):
     """Postgres URL of the role leadsaga_engine."""
     max_in_flight: int = Field(default=1000, ge=1)
     """Sagas under way at a time, over all tenants; the rest waits its turn in the database."""
+    messages_ahead: int = Field(default=100, ge=1, le=2000)
+    """Messages that a process takes from one queue before it acknowledges the first; the rest waits in the
+    broker."""
     groups: int = Field(default=2, ge=1, le=16)
     """Groups handled side by side in one process."""
     group_items: int = Field(default=200, ge=1, le=2000)

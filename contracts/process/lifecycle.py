@@ -101,8 +101,9 @@ async def break_off(tasks: Sequence[asyncio.Task[None]]) -> None:
         await asyncio.wait(tasks, timeout=BREAK_SECONDS)
 
 
-async def keep_watch(
+async def keep_watch(  # noqa: PLR0913, PLR0917 - what a process needs
     broker: RabbitBroker,
+    publisher: Publisher,
     database: Database,
     settings: BrokerSettings,
     declare: Declare,
@@ -113,7 +114,9 @@ async def keep_watch(
     lost: float | None = None
     while not stopping.is_set():
         await database.answers()
-        if consuming(broker) or not await _declared(settings, declare):
+        astray = publisher.astray or not consuming(broker)
+        answers = not astray or await _declared(settings, declare)
+        if consuming(broker) or not answers:
             lost = None
         elif clock() - (lost := lost or clock()) > PATIENCE:
             raise ConsumersLost

@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnec
 from aio_pika.exceptions import (
     AMQPError,
     AuthenticationError,
+    ChannelNotFoundEntity,
     ProbableAuthenticationError,
     PublishError,
 )
@@ -85,6 +86,7 @@ class Publisher:
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
         self._failing = False
+        self._astray = False
 
     @property
     def connection(self) -> AbstractRobustConnection:
@@ -97,6 +99,11 @@ class Publisher:
         alive = self._connection.connected.is_set() and (channel is None or not channel.is_closed)
         return alive and not self._failing
 
+    @property
+    def astray(self) -> bool:
+        """Where the last publish should have gone there is no exchange, or no queue: somebody deleted it."""
+        return self._astray
+
     async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
         """Travels in slices, each with a time limit of its own, so that no amount is too much for it."""
         if messages:
@@ -108,9 +115,10 @@ class Publisher:
                 await self._publish_together(rest[:size], name)
             except NotPublished as failure:
                 self._failing = True
+                self._astray = isinstance(failure.__cause__, PublishError | ChannelNotFoundEntity)
                 failure.left = rest
                 raise
-            self._failing = False
+            self._failing = self._astray = False
             rest = rest[size:]
         if messages:
             crash.point(f"publish.{name}", "confirmed")
@@ -125,7 +133,9 @@ class Publisher:
         except* PublishError as errors:
             returned = errors.exceptions[0]
         except* BROKER_AWAY as errors:
-            failed = errors.exceptions[0]
+            # When the broker closes the channel, one publish hears why, and the others that it is closed.
+            why = [error for error in errors.exceptions if isinstance(error, ChannelNotFoundEntity)]
+            failed = (why or errors.exceptions)[0]
         # Both may happen at once; raised from inside the clauses they would leave as a group.
         if failed is not None:
             await self._drop_channel()

@@ -23,9 +23,6 @@ from orchestrator.store.port import EventOut, Letter
 
 log = logs.get("orchestrator")
 
-MESSAGES_AHEAD = 100
-"""Messages that may be taken before the first of them is acknowledged: they become one group."""
-
 MAX_BYTES = 256_000
 """A request that is larger than this is not one of ours."""
 
@@ -36,6 +33,9 @@ class Ears:
     front: Loop
     """Handles requests only, one group after another: they are decided in the order in which they came."""
     names: Names
+    ahead: int = 100
+    """Messages that may be taken from a queue before the first of them is acknowledged: they become one
+    group."""
 
     def subscriptions(self, queues: Sequence[str]) -> list[Subscription]:
         """`queues`: the work queues of all steps, whose dead letters are drained too."""
@@ -44,7 +44,7 @@ class Ears:
             item_type=Request,
             payload=Request,
             handler=self._requests,
-            prefetch=MESSAGES_AHEAD,
+            prefetch=self.ahead,
             description="Requests of upstream services, routed by <tenant>.<type>",
         )
         replies = Subscription(
@@ -52,7 +52,7 @@ class Ears:
             item_type=Reply,
             payload=Bundle[Reply],
             handler=self._replies,
-            prefetch=MESSAGES_AHEAD,
+            prefetch=self.ahead,
             description="Answers of steps to commands",
         )
         return [requests, replies, *(self._drain(queue) for queue in [REQUESTS, REPLIES, *queues])]

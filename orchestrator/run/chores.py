@@ -82,6 +82,9 @@ class Chores:
             except NotPublished as error:
                 log.warning("publish_not_confirmed", **logs.fault(error))
                 return  # it stays ordered
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one letter must not stop all else
+                log.warning("replay_failed", dead_letter=str(letter.dead_letter_id), **logs.fault(error))
+                result = "refused: it cannot be published; the orchestrator's log says why"
         async with self.loop.around.store.group() as group:
             if not result:
                 result = "done" if await group.mark_replayed(letter) else DIED_AGAIN

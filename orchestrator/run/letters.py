@@ -30,13 +30,13 @@ class Death:
 
 
 def letter_of(new_id: NewId, death: Death, message: bytes) -> Letter:
-    """The same bytes that died under the same key are the same letter, whether they were delivered again,
-    sent again, or replayed."""
-    key = (death.routing_key or "").encode()
+    """The same bytes that died in the same queue are the same letter, whether they were delivered again, sent
+    again, or replayed. Requests are told apart by their keys, too: those say who sent them."""
+    key = death.routing_key if death.queue == REQUESTS else None
     return Letter(
         dead_letter_id=new_id(),
         queue=death.queue,
-        message_id=hashlib.sha256(key + b"\0" + message).hexdigest(),
+        message_id=hashlib.sha256((key or "").encode() + b"\0" + message).hexdigest(),
         error=death.error,
         reason=death.reason,
         message=message,

@@ -201,8 +201,8 @@ class Group(Protocol):
 
 
 class Store(Protocol):
-    """Is told which saga versions its process knows. Sagas of others are left to other processes: they are not
-    due, get no turn, and what was ordered for them stays."""
+    """Is told which saga versions its process knows. Sagas of others are left to other processes: they are
+    not due, get no turn, and what was ordered for them stays."""
 
     def group(self) -> AbstractAsyncContextManager[Group]: ...
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from contracts.errors import StepRejected, StepTransient
 
@@ -69,8 +70,9 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self._total = asyncio.Semaphore(total)
-        # Keyed by the limit too: a changed one holds for the attempts that begin after the change.
-        self._tenants: dict[tuple[str, int], asyncio.Semaphore] = {}
+        # Keyed by the limit too: a changed one holds for the attempts that begin after the change. Weak, so
+        # that a tenant is forgotten when the last of its calls has ended.
+        self._tenants: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager
     async def take(self, tenant_id: str, side_by_side: int, deadline: float) -> AsyncIterator[None]:

@@ -32,8 +32,6 @@ log = logs.get("runtime")
 SUSPECT_FROM = 2
 """A bundle delivered more often than this may hold a command that kills its process."""
 
-BUNDLES_AHEAD = 4
-
 ERRORS = {POISON: "Poison", NO_SAGA: "NoSaga", UNANSWERABLE: "Unanswerable"}
 """The class of each reason to give a command up."""
 
@@ -49,6 +47,8 @@ class Consumer:
     client: Any = None
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a command was taken: the background job may have something to do."""
+    bundles_ahead: int = 4
+    side_by_side: int = 8
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a suspect runs, and shared by all steps of a process: side by side with the culprit,
     innocent ones would be begun as often as it is, and be taken for poison too."""
@@ -63,9 +63,17 @@ class Consumer:
             item_type=Command,
             payload=Bundle[Command],
             handler=_Queue(self, queue, work).take,
-            prefetch=work.side_by_side if isinstance(work, Single) else BUNDLES_AHEAD,
+            prefetch=self._ahead(work),
             description=f"Commands of {queue}; answered by replies",
         )
+
+    def _ahead(self, work: Work) -> int:
+        """Messages that may be taken before the first of them is acknowledged."""
+        match work:
+            case Batch():
+                return self.bundles_ahead
+            case Single():
+                return work.side_by_side or self.side_by_side
 
     def _events(self) -> Subscription:
         return Subscription(
@@ -73,7 +81,7 @@ class Consumer:
             item_type=Event,
             payload=Bundle[Event],
             handler=self._hear,
-            prefetch=BUNDLES_AHEAD,
+            prefetch=self.bundles_ahead,
             description=f"Events that {self.step.name} wants to hear",
         )
 

@@ -53,6 +53,7 @@ class JobWorker:
     consumer: Consumer
     database: Database
     time_scale: float
+    visits: int
     stopping: asyncio.Event
 
     @property
@@ -107,7 +108,14 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         memory, alone = PostgresMemory(database), asyncio.Lock()
         consumers = [
             Consumer(
-                step, names, memory, publisher, await stack.enter_async_context(step.client()), alone=alone
+                step,
+                names,
+                memory,
+                publisher,
+                await stack.enter_async_context(step.client()),
+                bundles_ahead=own.bundles_ahead,
+                side_by_side=own.side_by_side,
+                alone=alone,
             )
             for step in steps
         ]
@@ -116,10 +124,12 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
         for each in [each for consumer in consumers for each in consumer.subscriptions()]:
             subscribe(broker, each)
-        workers = [JobWorker(consumer, database, process.time_scale, stopping) for consumer in consumers]
+        workers = [
+            JobWorker(consumer, database, process.time_scale, own.visits, stopping) for consumer in consumers
+        ]
         await stack.enter_async_context(_jobs(workers, grace))
         await stack.enter_async_context(consumers_running(broker, grace, stopping))
-        watch = keep_watch(broker, database, broker_settings, topology, stopping)
+        watch = keep_watch(broker, publisher, database, broker_settings, topology, stopping)
         await stack.enter_async_context(working([watch], stopping))
         change(checks, readiness(broker, publisher, database))
         log.info("started", steps=[step.name for step in steps])

@@ -94,7 +94,7 @@ async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
     except Fenced:
         return Answers()
     except asyncio.CancelledError:
-        await asyncio.shield(_interrupted(memory, command, begun.run))
+        await asyncio.shield(interrupted(memory, command, begun.run))
         raise
     # The outside world has been asked: an answer that cannot be stored just now is not worth asking again.
     answer = outcome if begun.first else _as_doubtful(command, outcome)
@@ -165,8 +165,8 @@ async def _finish(memory: Memory, command: Command, outcome: Outcome, run: int) 
         return Answers(replies=[reply_to(command, outcome)])
 
 
-async def _interrupted(memory: Memory, command: Command, run: int) -> None:
-    """Best effort: an orderly stop must not count as a death."""
+async def interrupted(memory: Memory, command: Command, run: int) -> None:
+    """Best effort: an orderly stop, or the loss of the broker, must not count as a death."""
     transaction = memory.transaction(command.tenant_id, name="single.interrupted")
     try:
         async with asyncio.timeout(2), transaction as effects:

@@ -67,10 +67,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Single:
-    """An outside world is called: one command at a time, `side_by_side` of them per process."""
+    """An outside world is called: one command a message, several of them side by side."""
 
     run: SingleFunction
-    side_by_side: int = 8
+    side_by_side: int | None = None
+    """In one process; None = as its settings say."""
     most: int = 1
 
 
@@ -86,6 +87,10 @@ class Worker(Protocol):
     def client(self) -> Any: ...
     @property
     def time_scale(self) -> float: ...
+    @property
+    def visits(self) -> int:
+        """Tenants that may be visited at a time."""
+        ...
 
     async def wake(self, seconds: float) -> None:
         """Returns after `seconds`, or as soon as the step has taken a command, or is stopping."""

@@ -29,10 +29,9 @@ class Rounds:
     """The job of a step: each call is one round, which starts visits but does not wait for their end. Holds
     the visits of one process and belongs to one event loop."""
 
-    def __init__(self, kind: Kind, visit: Visit, *, side_by_side: int = 16, lease: float = 30.0) -> None:
+    def __init__(self, kind: Kind, visit: Visit, *, lease: float = 30.0) -> None:
         self._kind: Kind = kind
         self._visit = visit
-        self._side_by_side = side_by_side
         self._lease = lease
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -46,7 +45,7 @@ class Rounds:
 
     async def begin(self, worker: Worker) -> None:
         """Starts a visit to every tenant that is due, as far as there is room."""
-        room = self._side_by_side - len(self._running)
+        room = worker.visits - len(self._running)
         if room <= 0:
             return
         async with worker.database.transaction(name=f"rounds.{self._kind}.claim") as connection:

@@ -15,6 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import aio_pika
+
 from contracts.requests import LeadRequested
 from deploy.local.place import temporary
 from deploy.local.services import services
@@ -29,6 +31,8 @@ from tests.kit.system import RunningSystem, Tenant, running_system
 RESULTS = Path(__file__).parent / "results"
 TENANTS = 50
 IN_FLIGHT = 200
+MODEL_SECONDS = 1.0
+"""That an answer of the model takes: leads are made slowly, and the line of those who wait stays long."""
 PATIENCE = 1200.0
 AT_A_TIME = 500
 """Requests that are published before their confirms are awaited."""
@@ -50,6 +54,7 @@ class Size:
         return {
             "LEADSAGA_MAX_IN_FLIGHT": str(IN_FLIGHT),
             "LEADSAGA_TIME_SCALE": f"{self.hour / 3600:g}",
+            "LEADSAGA_MODEL_CALL_TIMEOUT": "30",
         }
 
 
@@ -111,7 +116,15 @@ async def _system(size: Size) -> AsyncIterator[tuple[RunningSystem, tuple[str, .
                 ) as system,
             ):
                 system.upstream.heard = _Deaf()
-                yield system, found.sources
+                await system.sandbox.settings(anthropic_latency_seconds=MODEL_SECONDS)
+                yield system, (found.sources[0], await _broker_version(found.amqp_url))
+
+
+async def _broker_version(amqp_url: str) -> str:
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        assert connection.transport is not None
+        return f"RabbitMQ: {connection.transport.connection.server_properties['version']}"
 
 
 async def _ask(system: RunningSystem, tenants: list[Tenant], name: str, count: int) -> None:

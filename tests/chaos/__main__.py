@@ -4,7 +4,11 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from deploy.local.place import temporary
 from tests.chaos.report import report
@@ -20,6 +24,7 @@ def main() -> int:
     parser.add_argument("--orders", type=int, default=400, help="open at a time")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two blows, on average")
     parser.add_argument("--patience", type=float, default=180.0, help="seconds until all must be quiet")
+    parser.add_argument("--keep", type=Path, help="a new directory for data and logs, which stay")
     arguments = parser.parse_args()
     # Clients of a broker that is being killed have a lot to say.
     for name in ("aiormq", "aio_pika"):
@@ -31,7 +36,7 @@ def main() -> int:
         blow_every=arguments.every,
         window=arguments.orders,
     )
-    with temporary() as directory:
+    with _place(arguments.keep) as directory:
         try:
             result = asyncio.run(chaos(plan, directory, _say))
         except KeyboardInterrupt:
@@ -39,7 +44,25 @@ def main() -> int:
             return INTERRUPTED
         for line in report(plan, result):
             _say(line)
+        _say(_effort(len(result.history.sagas)))
     return 0 if result.kept else 1
+
+
+def _effort(sagas: int) -> str:
+    """Of this process and all that it started, services and the dead included."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    seconds = sum(each.ru_utime + each.ru_stime for each in used)
+    return f"processor time: {seconds:.0f} s, {1000 * seconds / max(sagas, 1):.0f} ms a saga"
+
+
+@contextmanager
+def _place(kept: Path | None) -> Iterator[Path]:
+    if kept is None:
+        with temporary() as directory:
+            yield directory
+    else:
+        kept.mkdir(mode=0o711, parents=True)
+        yield kept.resolve()
 
 
 def _say(line: str) -> None:

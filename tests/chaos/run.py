@@ -23,14 +23,16 @@ from tests.kit.history.records import History
 from tests.kit.history.vendors import notices_said, read_vendors
 from tests.kit.history.violation import Violation
 
-TIME_SCALE = 0.1
+TIME_SCALE = 0.2
 PROGRESS_SECONDS = 10.0
 
 SETTINGS = {
     "LEADSAGA_TIME_SCALE": f"{TIME_SCALE:g}",
-    "LEADSAGA_TICK_SECONDS": "5",
-    "LEADSAGA_FLUSH_INTERVAL": "60",
+    "LEADSAGA_TICK_SECONDS": "2.5",
+    "LEADSAGA_FLUSH_INTERVAL": "50",
     "LEADSAGA_NOTICE_INTERVAL": "10",
+    "LEADSAGA_LOG_LEVEL": "warning",
+    "LEADSAGA_GROUPS": "1",
     "LEADSAGA_MODEL_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
     "LEADSAGA_STRIPE_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
     "LEADSAGA_DISCORD_CALL_TIMEOUT": f"{CALL_SECONDS:g}",

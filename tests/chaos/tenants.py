@@ -44,7 +44,7 @@ def drawn(count: int, chance: Random) -> list[Tenant]:
         Tenant(
             tenant_id=f"tenant-{number:02}",
             weight=1.0 / (1 + number) ** 0.7,
-            quota=SCARCE if number % 10 == 9 else PLENTY,
+            quota=SCARCE if number % 5 == 4 else PLENTY,
             webhook=None if number % 8 == 7 else str(chance.randrange(10**17, 10**18)),
         )
         for number in range(count)

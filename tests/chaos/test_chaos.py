@@ -6,7 +6,7 @@ import pytest
 
 from tests.kit.local import processes_of, program, reachable_directory
 
-pytestmark = [pytest.mark.services, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
 
 LOAD = ("--minutes", "0.9", "--seed", "1", "--orders", "120", "--every", "4", "--patience", "40")
 VICTIMS = ("orchestrator", "steps", "sandbox", "rabbitmq", "postgres")

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ class World:
     services: Services
     children: Children
     ports: Mapping[str, int]
+    http: httpx2.AsyncClient
     database_url: str = field(repr=False)
     """Of a superuser: row-level security does not apply."""
     names: Names = field(default_factory=Names)
@@ -68,16 +69,19 @@ class World:
         else:
             self.children.restart(victim)
 
+    async def answers(self, name: str) -> None:
+        """Returns when it is ready for the first time. Raises ProcessFailed with its last words."""
+        await self.children.answers(name, self._ready_url(name))
+
     async def ready(self, *names: str) -> None:
         """Returns when all of these, processes of ours or the sandbox, are ready to work."""
-        async with httpx2.AsyncClient(timeout=2.0) as http:
-            while not await self._are_ready(http, names):
-                await asyncio.sleep(LOOK_SECONDS)
+        while not await self.are_ready(*names):
+            await asyncio.sleep(LOOK_SECONDS)
 
-    async def _are_ready(self, http: httpx2.AsyncClient, names: Sequence[str]) -> bool:
+    async def are_ready(self, *names: str) -> bool:
         for name in names:
             try:
-                answer = await http.get(self._ready_url(name))
+                answer = await self.http.get(self._ready_url(name))
             except httpx2.HTTPError:
                 return False
             if not answer.is_success:
@@ -124,7 +128,8 @@ async def world(
         }
         children = Children(logs, REPOSITORY, environment)
         stack.push_async_callback(children.stop)
-        here = World(found, children, ports, database_url)
+        http = await stack.enter_async_context(httpx2.AsyncClient(timeout=2.0))
+        here = World(found, children, ports, http, database_url)
         await _begin(here, directory)
         yield here
 
@@ -133,11 +138,11 @@ async def _begin(here: World, directory: Path) -> None:
     data = str(directory / "sandbox")
     port = str(here.ports[SANDBOX])
     here.children.start(SANDBOX, ["-m", "deploy.sandbox", "--port", port, "--data", data])
-    await here.ready(SANDBOX)
+    await here.answers(SANDBOX)
     for name in OURS:
         kind = name.partition("-")[0]
         arguments = (
             ["-m", "steps", "--all"] if kind == "steps" else ["-m", "orchestrator", "run", "orchestrator"]
         )
         here.children.start(name, arguments, here.ports[name])
-    await here.ready(*OURS)
+    await asyncio.gather(*map(here.answers, OURS))

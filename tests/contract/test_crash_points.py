@@ -84,11 +84,9 @@ def test_a_call_to_a_vendor_without_points_is_found(body: str) -> None:
     ],
 )
 def test_a_call_to_a_vendor_between_two_points_is_in_order(body: str) -> None:
-    text = (
-        "async def answered(call):\n  async with crash.around('call.bank', 'answered'):\n    return await call\n"
-        f"async def asked(call):\n  return await answered(call)\nasync def f(self):\n{body}"
-    )
-    assert [] == missing(code("steps/clients/bank.py", text))
+    between = "  async with crash.around('call.bank', 'answered'):\n    return await call\n"
+    handing = f"async def answered(call):\n{between}async def asked(call):\n  return await answered(call)\n"
+    assert [] == missing(code("steps/clients/bank.py", f"{handing}async def f(self):\n{body}"))
 
 
 def test_a_name_that_is_given_twice_is_found() -> None:

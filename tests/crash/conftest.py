@@ -1,27 +1,17 @@
-"""One running system a module, its processes forked from a zygote so that to start one again takes no time."""
+"""One running system a module, its processes forked, so that to start one again takes no time."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.crash.points_run import Mortal
 from tests.kit.broker import own_prefix
 from tests.kit.database import cloned
 from tests.kit.sandbox import running_sandbox
-from tests.kit.system import RunningSystem, running_system
+from tests.kit.system import running_system
 from tests.kit.zygote import ForkedChildren, zygote
-
-
-@dataclass(frozen=True, slots=True)
-class Mortal:
-    """A system whose processes die. `database_url` is a superuser's; `sandbox` the directory of the sandbox."""
-
-    system: RunningSystem
-    database_url: str
-    sandbox: Path
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -41,6 +31,7 @@ async def mortal(
             prefix,
             sandbox_url,
             directory,
+            settings={"LEADSAGA_NOTICE_INTERVAL": "2"},
             make_children=partial(ForkedChildren, zygote=forks),
         ) as system,
     ):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, cast, get_args
 
 from contracts.names import Names
@@ -33,8 +34,9 @@ class Points:
         return [f"{point}: {', '.join(places)}" for point, places in self.passed.items() if len(places) > 1]
 
 
-def all_points() -> list[str]:
-    return sorted(points_in(sources()).passed)
+@cache
+def all_points() -> tuple[str, ...]:
+    return tuple(sorted(points_in(sources()).passed))
 
 
 def points_in(code: Code) -> Points:

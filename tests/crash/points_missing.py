@@ -1,5 +1,5 @@
-"""Operations that no crash point can see: what reaches the database, the broker or a vendor past the few places
-that have points."""
+"""Operations that no crash point can see: what reaches the database, the broker or a vendor past the few
+places that have points."""
 
 import ast
 from collections.abc import Iterator

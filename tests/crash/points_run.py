@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.sagas import sagas
@@ -13,10 +14,9 @@ from tests.kit.history.check import check
 from tests.kit.history.postgres import read_tables
 from tests.kit.history.records import History
 from tests.kit.history.vendors import notices_said, read_vendors
-from tests.kit.outsider import PATIENCE
 from tests.kit.system import TIME_SCALE, RunningSystem
 
-DEATH_SECONDS = 25.0
+DEATH_SECONDS = 40.0
 """Until a point counts as one that is never passed."""
 
 _TIME_PASSES = """
@@ -36,19 +36,32 @@ SELECT NOT EXISTS (SELECT FROM sagas WHERE status IN ('waiting', 'running', 'unw
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Mortal:
+    """A system whose processes die. `database_url` is a superuser's, `sandbox` the sandbox's directory."""
+
+    system: RunningSystem
+    database_url: str
+    sandbox: Path
+
+
 async def run(system: RunningSystem, stage: Stage) -> None:
     """Raises AssertionError for a point that the process does not die at, and for what does not end right."""
     kills = list(stage.kills)
     while kills:
         size = min(AT_ONCE[stage.process], kills[0][1].at_once)
         scenes = [scene(system, point) for point, scene in kills[:size]]
-        await _die_at_each(system, stage.process, scenes)
+        try:
+            await _die_at_each(system, stage.process, scenes)
+        except BaseException:
+            await _again_unarmed(system, stage.process)
+            raise
         del kills[:size]
 
 
 async def _die_at_each(system: RunningSystem, process: str, scenes: Sequence[Scene]) -> None:
-    """At one point after the other, at each with work of its own, while what the last one left behind is still
-    to be mended."""
+    """At one point after the other, at each with work of its own, while what the last death left behind is
+    still to be mended."""
     await asyncio.gather(*(scene.prepare() for scene in scenes))
     await system.kill(process)
     for scene in scenes:
@@ -60,10 +73,16 @@ async def _die_at_each(system: RunningSystem, process: str, scenes: Sequence[Sce
     await asyncio.gather(*(scene.ends() for scene in scenes))
 
 
+async def _again_unarmed(system: RunningSystem, process: str) -> None:
+    """So that a failure is that of one test."""
+    await system.kill(process)
+    await system.restart(process)
+
+
 async def _die(system: RunningSystem, process: str, scene: Scene) -> None:
     acting: asyncio.Task[None] | None = None
     for point in (*scene.first, scene.point):
-        armed = {**scene.settings, "LEADSAGA_CRASH_AT": armed_at(system, point)}
+        armed = {**scene.settings, "LEADSAGA_CRASH_AT": armed_at(system, point), "LEADSAGA_HTTP_PORT": "0"}
         system.children.restart(process, armed)
         acting = acting or asyncio.create_task(scene.act())
         await died(system, process, point)
@@ -89,10 +108,11 @@ async def time_passes(system: RunningSystem) -> None:
     await system.sql.execute(_TIME_PASSES)
 
 
-async def verdict(system: RunningSystem, database_url: str, sandbox: Path) -> list[str]:
+async def verdict(mortal: Mortal) -> list[str]:
     """Once nothing is under way any more: every promise that was not kept."""
+    system = mortal.system
     await system.until_sql(_QUIET)
-    tables, vendors = await read_tables(database_url), read_vendors(sandbox)
+    tables, vendors = await read_tables(mortal.database_url), read_vendors(mortal.sandbox)
     webhooks = dict(await system.sql.fetch("SELECT tenant_id, url FROM discord_webhooks"))
     history = History(
         definitions=sagas(TIME_SCALE),
@@ -116,6 +136,3 @@ async def verdict(system: RunningSystem, database_url: str, sandbox: Path) -> li
         heard=[heard_event(event.model_dump_json().encode()) for event in system.upstream.heard],
     )
     return [str(violation) for violation in check(history)]
-
-
-__all__ = ["PATIENCE", "run", "verdict"]

@@ -1,4 +1,4 @@
-"""A database that refuses what has to be written for one tenant, until it is mended: a bug, from the outside."""
+"""A database that refuses what has to be written for one tenant, until it is mended: a bug, from outside."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS sabotage (tenant_id text, refused text);
 CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = leadsaga AS $$
 BEGIN
-    IF EXISTS (SELECT FROM sabotage s WHERE s.tenant_id = NEW.tenant_id AND s.refused = TG_OP || ' ON ' || TG_TABLE_NAME) THEN
+    IF (NEW.tenant_id, TG_OP || ' ON ' || TG_TABLE_NAME) IN (SELECT tenant_id, refused FROM sabotage) THEN
         RAISE EXCEPTION 'sabotage';
     END IF;
     RETURN NEW;

@@ -13,8 +13,8 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`receiver`: the last word of what is called on, `publisher` of `self.publisher.publish(...)`; nothing for
-    a plain function. `around`: what stands around it in the code, the nearest first."""
+    """`receiver`: the last word of what is called on, `publisher` of `self.publisher.publish(...)`; nothing
+    for a plain function. `around`: what stands around it in the code, the nearest first."""
 
     path: str
     node: ast.Call
@@ -67,7 +67,7 @@ class Source:
     @classmethod
     def of(cls, path: str, text: str) -> "Source":
         tree = ast.parse(text)
-        return cls(path, tree, tuple(Call(path, node, around) for node, around in _calls(tree, ())))
+        return cls(path, tree, tuple(_calls(path, tree)))
 
 
 def sources() -> dict[str, Source]:
@@ -102,11 +102,14 @@ def _part(part: ast.expr) -> str:
             raise TypeError(ast.dump(part))
 
 
-def _calls(node: ast.AST, around: tuple[ast.AST, ...]) -> Iterator[tuple[ast.Call, tuple[ast.AST, ...]]]:
-    if isinstance(node, ast.Call):
-        yield node, around
-    for child in ast.iter_child_nodes(node):
-        yield from _calls(child, (node, *around))
+def _calls(path: str, tree: ast.Module) -> Iterator[Call]:
+    """In the order of the code."""
+    left: list[tuple[ast.AST, tuple[ast.AST, ...]]] = [(tree, ())]
+    while left:
+        node, around = left.pop()
+        if isinstance(node, ast.Call):
+            yield Call(path, node, around)
+        left += [(child, (node, *around)) for child in reversed(list(ast.iter_child_nodes(node)))]
 
 
 def calls_of(code: Mapping[str, Source], receiver: str, *methods: str) -> Iterator[Call]:

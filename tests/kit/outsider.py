@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from contracts.bundle import encode
 from contracts.events import Event, LeadsReady
@@ -100,7 +100,8 @@ class Outsider:
 
     async def hear(self, message: AbstractIncomingMessage) -> None:
         async with message.process(), self.news:
-            self.heard.append(EVENT.validate_json(message.body))
+            with suppress(ValidationError):  # nobody has to make sense of nonsense
+                self.heard.append(EVENT.validate_json(message.body))
             self.news.notify_all()
 
 

@@ -44,6 +44,7 @@ class FakeWorker:
     database: Database
     client: Any
     time_scale: float = 1.0
+    visits: int = 16
     replies: list[Reply] = field(default_factory=list)
     broken: int = 0
     """So many publishes fail, the replies perhaps delivered."""

@@ -213,7 +213,9 @@ async def running_system(
             children=children,
             ports=ports,
             names=Names(queue_prefix),
-            upstream=await stack.enter_async_context(speaking(amqp_url, Names(queue_prefix), lasting=lasting)),
+            upstream=await stack.enter_async_context(
+                speaking(amqp_url, Names(queue_prefix), lasting=lasting)
+            ),
             sandbox=await stack.enter_async_context(SandboxAdmin(sandbox_url)),
             sandbox_url=sandbox_url,
             billing=await stack.enter_async_context(

@@ -1,7 +1,7 @@
-"""Starts our programs in a fraction of the time: by forks of a process that has imported everything once.
+"""Starts our programs in a fraction of the time: by forks of a process that has imported everything.
 
-A fork is the program itself: a process with an environment, a console and signals of its own. It dies with its
-zygote, and the zygote with whoever started it.
+A fork is the program itself: a process with an environment, a console and signals of its own. It dies with
+its zygote, and the zygote with whoever started it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ IMPORTS = (
     *("orchestrator.__main__", "orchestrator.app", "steps.__main__", "steps.runtime.process", "uvicorn"),
     "tests.kit.killable",
 )
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 KILL_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 

@@ -1,7 +1,5 @@
-"""`python -m tests.simulation --seeds 1000 --from 0`: so many histories, on all cores. `make simulate` for short.
-
-A seed that breaks a promise is told with its rule, its story, and the command that runs it again.
-"""
+"""`make simulate SEEDS=1000 FROM=0`: so many histories, on all cores. A seed that breaks a promise is told
+with its rule, its story, and the command that runs it again."""
 
 import argparse
 import os
@@ -31,12 +29,13 @@ def main() -> int:
         arguments = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})
     wanted = _arguments()
+    if wanted.every_bug:
+        return _hunt(range(wanted.first, wanted.first + wanted.seeds))
     began = time.monotonic()
     verdicts, sound = list[Verdict](), sha256()
     last = ALL_LINES if wanted.seeds == 1 else LAST_LINES
-    for verdict in _verdicts(
-        range(wanted.first, wanted.first + wanted.seeds), wanted.bug, wanted.workers, last
-    ):
+    seeds = range(wanted.first, wanted.first + wanted.seeds)
+    for verdict in _verdicts(seeds, wanted.bug, wanted.workers, last):
         verdicts.append(verdict)
         sound.update(verdict.digest.encode())
         if verdict.broken:
@@ -53,6 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first one")
     parser.add_argument("--keep-going", action="store_true", help="after a broken promise")
     parser.add_argument("--bug", choices=sorted(BUGS), help="seed this bug, and see it found")
+    parser.add_argument("--every-bug", action="store_true", help="seed all of them, one after the other")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     return parser.parse_args()
 
@@ -63,14 +63,14 @@ def _verdicts(seeds: Sequence[int], bug: str | None, workers: int, last: int) ->
         quiet()
         yield from map(judge, seeds)
         return
-    told = time.monotonic()
+    began = told = time.monotonic()
     with ProcessPoolExecutor(workers, initializer=quiet) as pool:
         try:
             for done, verdict in enumerate(pool.map(judge, seeds, chunksize=AT_ONCE), 1):
                 yield verdict
                 if time.monotonic() - told > TELL_EVERY:
                     told = time.monotonic()
-                    print(f"{done:,} of {len(seeds):,} seeds", file=sys.stderr, flush=True)
+                    _say(f"{done:,} of {len(seeds):,} seeds, {done / (told - began):.0f} a second")
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -84,23 +84,42 @@ def _judge(seed: int, *, bug: str | None, last: int) -> Verdict:
             return Verdict(seed, (fault,), "", "", 0, 0, 0)
 
 
+def _hunt(seeds: Sequence[int]) -> int:
+    """Each bug must break, in one of these seeds, the very promise that it is known to break."""
+    quiet()
+    missed = 0
+    for name, bug in BUGS.items():
+        verdicts = (_judge(seed, bug=name, last=0) for seed in seeds)
+        found = next((verdict for verdict in verdicts if bug.finds in verdict.rules), None)
+        if found is None:
+            missed += 1
+            _say(f"{name}: NOT FOUND, {bug.finds} should be broken")
+        else:
+            line = next(line for line in found.broken if line.startswith(f"{bug.finds}: "))
+            _say(f"{name}: found by seed {found.seed}: {line}")
+    return missed
+
+
 def _tell(verdict: Verdict, bug: str | None) -> None:
-    print(f"\nseed {verdict.seed}:")
-    for line in verdict.broken:
-        print(f"  {line}")
     again = f"make simulate SEEDS=1 FROM={verdict.seed}" + (f' BUG="{bug}"' if bug else "")
-    print(f"{verdict.story}\nseed {verdict.seed} again: {again}\n", flush=True)
+    broken = [f"  {line}" for line in verdict.broken]
+    _say("\n".join([f"seed {verdict.seed} breaks", *broken, "", verdict.story, "", f"again: {again}", ""]))
 
 
 def _conclude(verdicts: Sequence[Verdict], seconds: float, digest: str) -> None:
+    broken = sum(bool(verdict.broken) for verdict in verdicts)
     sagas, messages, crashes = (
         sum(getattr(verdict, name) for verdict in verdicts) for name in ("sagas", "messages", "crashes")
     )
-    broken = sum(bool(verdict.broken) for verdict in verdicts)
-    print(
-        f"{len(verdicts):,} histories of {sagas:,} sagas, {messages:,} messages and {crashes:,} crashes"
-        f" in {seconds:.0f} s ({len(verdicts) / seconds:.0f} seeds/s): {broken} broke a promise\ntrace {digest}"
+    _say(
+        f"{len(verdicts):,} histories ({sagas:,} sagas, {messages:,} messages, {crashes:,} crashes) in"
+        f" {seconds:.0f} s, {len(verdicts) / seconds:.0f} a second: {broken} broke a promise"
     )
+    _say(f"trace {digest}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what was asked for
 
 
 if __name__ == "__main__":

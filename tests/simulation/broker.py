@@ -3,13 +3,13 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from contracts.names import REPLIES, REQUESTS, Names, heard_queue
 from contracts.process.consuming import Subscription, read_delivery
-from contracts.process.publishing import Outgoing, Unconfirmed
+from contracts.process.publishing import Outgoing
+from tests.simulation.packets import Channel, Packet
 from tests.simulation.processes import Process
 
 if TYPE_CHECKING:
@@ -17,50 +17,8 @@ if TYPE_CHECKING:
 
 NAMES = Names()
 
-PUBLISH_TIMEOUT = 0.5
-
 LONGEST = 3.0
 """Seconds that a slow message may be on its way."""
-
-
-@dataclass(slots=True)
-class Packet:
-    """A message as the broker keeps it; `count`: how often it was delivered without an ack."""
-
-    number: int
-    queue: str
-    body: bytes
-    message_id: str
-    routing_key: str
-    own_headers: Mapping[str, Any]
-    count: int = 0
-
-    @property
-    def raw_message(self) -> "Packet":
-        return self
-
-    @property
-    def redelivered(self) -> bool:
-        return self.count > 0
-
-    @property
-    def headers(self) -> dict[str, Any]:
-        return {**self.own_headers, "x-delivery-count": self.count} if self.count else dict(self.own_headers)
-
-
-@dataclass(slots=True, eq=False)
-class Channel:
-    """One consumer of one queue. What is delivered on it belongs to it until it is acknowledged."""
-
-    process: Process
-    subscription: Subscription
-    open: bool = True
-    unacked: dict[int, Packet] = field(default_factory=dict)
-    handlers: "dict[int, asyncio.Task[None]]" = field(default_factory=dict)
-
-    @property
-    def has_room(self) -> bool:
-        return self.open and len(self.unacked) < self.subscription.prefetch
 
 
 class Broker:
@@ -144,7 +102,8 @@ class Broker:
             channel.handlers[packet.number] = channel.process.spawn(self._handle(channel, packet))
 
     async def _handle(self, channel: Channel, packet: Packet) -> None:
-        """As FastStream does it: who returns acknowledges, who raises rejects, who is cancelled does neither."""
+        """As FastStream does it: who returns acknowledges, who raises rejects, who is cancelled does
+        neither."""
         process, subscription = channel.process, channel.subscription
         await process.point(f"take {packet.queue}")
         self.delivered += 1
@@ -152,7 +111,7 @@ class Broker:
         self.world.trace.say(process.name, "takes", packet.queue, packet.number, f"count {packet.count}")
         try:
             await subscription.handler(read_delivery(packet, subscription.item_type))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is
             self.world.finds("handlers_never_fail", f"{packet.queue} of {process.name} raised {error!r}")
             await process.point(f"reject {packet.queue}")
             self._settle(channel, packet, dead=True)
@@ -245,9 +204,8 @@ class Broker:
     def fail(self) -> None:
         self.up = False
         self.world.trace.say("broker", "is away")
-        for process in {
-            id(each.process): each.process for queue in self.channels.values() for each in queue
-        }.values():
+        connected = [channel.process for queue in self.channels.values() for channel in queue]
+        for process in dict.fromkeys(connected):
             self.cut(process)
 
     def recover(self) -> None:
@@ -269,31 +227,3 @@ class Broker:
     @property
     def idle(self) -> bool:
         return not self.packets()
-
-
-class SimulatedPublisher:
-    """Implements Publishes: confirmed is what the broker has; what is not confirmed it may have all the same."""
-
-    def __init__(self, process: Process, broker: Broker) -> None:
-        self._process = process
-        self._broker = broker
-
-    async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
-        if not messages:
-            return
-        process, world = self._process, self._process.world
-        await process.point(f"publish {name}")
-        if not self._broker.up:
-            await asyncio.sleep(PUBLISH_TIMEOUT)
-            process.check()
-            raise Unconfirmed("TimeoutError", list(messages))
-        confirmed = world.chance.random() >= world.weather.unconfirmed
-        for message in messages:
-            if confirmed or world.chance.random() < 0.5:
-                self._broker.take(message)
-            process.perhaps_die(f"publish {name}, half way")
-        world.trace.say(process.name, "publishes", name, len(messages), "" if confirmed else "unconfirmed")
-        await process.point(f"confirm {name}")
-        if not confirmed:
-            self._broker.repeats += 1
-            raise Unconfirmed("TimeoutError", list(messages))

@@ -1,4 +1,4 @@
-"""Operators, who look now and then and put things right. They are no part of the system, but its tools are."""
+"""Operators, who look now and then and put things right. Their tools are a part of the system."""
 
 import asyncio
 from dataclasses import replace
@@ -25,6 +25,8 @@ class Operators:
             await asyncio.sleep(EVERY)
             for key, row in list(world.rows().items()):
                 if row.status == "parked" and chance.random() < world.scenario.replays:
+                    if chance.random() < 0.5:
+                        self._mend()
                     await self.replay(key)
                 elif row.status == "parked" and chance.random() < world.scenario.resolves:
                     await self.resolve(key)
@@ -36,10 +38,14 @@ class Operators:
 
     async def replay_all(self) -> None:
         """What was wrong is mended; whatever is parked is tried again."""
-        self.world.scenario.poison.clear()
-        self.world.vendors.refused.clear()
+        self._mend()
         for key in list(self.world.rows()):
             await self.replay(key)
+
+    def _mend(self) -> None:
+        self.world.scenario.poison.clear()
+        self.world.scenario.ill.clear()
+        self.world.vendors.refused.clear()
 
     async def replay(self, key: SagaKey) -> None:
         state = self._state(key)
@@ -47,9 +53,9 @@ class Operators:
             await self._order(key, "replay", at=_at(state))
 
     async def resolve(self, key: SagaKey) -> None:
-        """Settles by hand what can be settled: an undo is done by hand, and a pivot is declared what it is. As
-        the tool does it: the step is marked in the transaction that orders, so that no copy of its command
-        may run any more."""
+        """Settles by hand what can be settled: an undo is done by hand, and a pivot is declared what it is.
+        As the tool does it: the step is marked in the transaction that orders, so that no copy of its
+        command may run any more."""
         world = self.world
         async with world.memory.transaction() as effects:
             state, tables = self._state(key), effects.connection

@@ -13,8 +13,9 @@ CURRENT: ContextVar["Process"] = ContextVar("process")
 
 
 class Process:
-    """Everything that it awaits of the outside world passes `point`: there it may die. Once it is dead whatever
-    its code still tries (it is cancelled, and may want to tidy up) is broken off before it has any effect."""
+    """Everything that it awaits of the outside world passes `point`: there it may die. Once it is dead,
+    whatever its code still tries (it is cancelled, and may want to tidy up) is broken off before it has any
+    effect."""
 
     def __init__(self, world: "World", name: str) -> None:
         self.world = world
@@ -38,7 +39,7 @@ class Process:
     async def _kept(self, work: Callable[[], Coroutine[Any, Any, Any]], name: str) -> None:
         try:
             await work()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is
             if self.alive:
                 self.world.finds("loops_never_end", f"{name} of {self.name} ended with {error!r}")
                 self.kill(f"{name} ended")

@@ -13,9 +13,10 @@ from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
 from steps.runtime.consume import Consumer
 from steps.runtime.process import JobWorker, _repeat
-from tests.simulation.broker import NAMES, SimulatedPublisher
+from tests.simulation.broker import NAMES
 from tests.simulation.databases import SimulatedDatabase, SimulatedMemory, SimulatedStore
 from tests.simulation.processes import Process
+from tests.simulation.publisher import SimulatedPublisher
 from tests.simulation.toys import steps_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,6 @@ def stepper(world: "World", process: Process) -> None:
     for step in steps_of(world):
         consumer = Consumer(step, NAMES, memory, publisher, world.vendors, alone=alone)
         if step.job is not None:
-            worker = JobWorker(consumer, database, 1.0, process.stopping)
+            worker = JobWorker(consumer, database, 1.0, visits=1, stopping=process.stopping)
             process.keep(partial(_repeat, worker), f"job of {step.name}")
         world.broker.subscribe(process, consumer.subscriptions())

@@ -18,6 +18,16 @@ POISON: tuple[tuple[str, Direction], ...] = (
     ("generate_leads", "undo"),
 )
 
+PATIENTS: tuple[tuple[str, Direction], ...] = (
+    ("reserve_quota", "undo"),
+    ("generate_leads", "undo"),
+    ("record_usage", "do"),
+    ("record_usage", "do"),
+    ("report_to_stripe", "do"),
+    ("notify_discord", "do"),
+    ("refund_usage", "do"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -38,6 +48,8 @@ class Scenario:
     """When, what, and for how long."""
     poison: dict[tuple[str, str, Direction], int] = field(default_factory=dict)
     """How often a command kills its process: by request, step and direction."""
+    ill: dict[tuple[str, Direction], float] = field(default_factory=dict)
+    """How likely a step fails, until somebody mends it."""
     refused: set[str] = field(default_factory=set)
     """Tenants that the payment provider does not know."""
     orchestrators: int = 1
@@ -65,10 +77,12 @@ def scenario(chance: Random) -> Scenario:
         storm=chance.uniform(2, 8),
         deadline=chance.choice((900.0, 900.0, 900.0, chance.uniform(1, 6))),
         replays=chance.choice((0.0, 0.1, 0.5)),
-        resolves=chance.choice((0.0, 0.0, 0.2)),
+        resolves=chance.choice((0.0, 0.0, 0.4)),
         cancels=chance.choice((0.0, 0.0, 0.05)),
         mends=chance.random() < 0.5,
     )
+    if chance.random() < 0.25:
+        made.ill[chance.choice(PATIENTS)] = chance.choice((0.5, 1.0))
     made.refused = {tenant for tenant in made.tenants if chance.random() < 0.05}
     for number in range(chance.choice((1, 1, 2, 2, 3))):
         _one_request(made, chance, f"r{number}")
@@ -100,7 +114,7 @@ def _one_request(made: Scenario, chance: Random, request_id: str) -> None:
             made.asks.append(
                 Ask(at + chance.uniform(0, 9), _refund(tenant, f"f{number}-{request_id}", request_id, some))
             )
-    if chance.random() < 0.08:
+    if chance.random() < 0.12:
         step, direction = chance.choice(POISON)
         made.poison[request_id, step, direction] = chance.choice((1, 2, 3, 4, 40))
 

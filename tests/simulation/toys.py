@@ -85,8 +85,8 @@ def _bundle(world: "World", toy: Toy) -> Any:
 
 
 async def stumble(world: "World", command: Command) -> None:
-    chance = world.chance
-    if chance.random() >= world.weather.stumble:
+    chance, ill = world.chance, world.scenario.ill.get((command.step, command.direction), 0.0)
+    if chance.random() >= max(world.weather.stumble, ill):
         return
     match chance.randrange(7):
         case 0:

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from orchestrator.core.log import Entry
 from tests.simulation.clock import VirtualLoop
 
 
@@ -24,3 +25,12 @@ class Trace:
         ]
         left_out = len(self.lines) - len(said)
         return "\n".join([f"  ({left_out} lines before)", *said] if left_out else said)
+
+
+def told(entry: Entry) -> str:
+    """A log entry in a word or two."""
+    step = getattr(entry, "step", None)
+    if step is None:
+        return entry.kind
+    names = (getattr(entry, name, "") for name in ("direction", "step", "attempt", "error"))
+    return f"{entry.kind}({' '.join(str(each) for each in names if each)})"

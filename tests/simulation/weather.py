@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from random import Random
 
-CALM_SECONDS = 0.5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weather:
@@ -34,6 +32,18 @@ class Weather:
     """A process dies at one of its awaits."""
 
 
+KINDS = {
+    "duplicate": 1.0,
+    "overtake": 1.0,
+    "unconfirmed": 1.0,
+    "lost_ack": 1.0,
+    "cut": 1.0,
+    "race": 1.0,
+    "vendor": 1.0,
+    "crash": 0.3,
+}
+"""Kinds of trouble that may come alone, and how much of it is bearable."""
+
 CALM = Weather(lag=0.005)
 
 
@@ -47,16 +57,12 @@ def forecast(chance: Random) -> Weather:
         unconfirmed=chance.choice((0.0, 0.03, 0.15)),
         lost_ack=chance.choice((0.0, 0.02, 0.1)),
         cut=chance.choice((0.0, 0.01, 0.05)),
-        race=chance.choice((0.0, 0.02, 0.1)),
+        race=chance.choice((0.0, 0.02, 0.1, 0.5)),
         stumble=chance.choice((0.0, 0.05, 0.25)),
         vendor=chance.choice((0.0, 0.2, 0.5)),
         crash=chance.choice((0.0, 0.01, 0.04)),
     )
     if chance.random() < 0.7:
         return whole
-    alone = chance.choice(
-        ("duplicate", "overtake", "unconfirmed", "lost_ack", "cut", "race", "vendor", "crash")
-    )
-    return replace(
-        CALM, lag=whole.lag, **{alone: chance.choice((0.05, 0.15, 0.3)) if alone != "crash" else 0.06}
-    )
+    alone = chance.choice(list(KINDS))
+    return replace(CALM, lag=whole.lag, **{alone: chance.choice((0.05, 0.15, 0.3)) * KINDS[alone]})

@@ -3,13 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from orchestrator.core.definition import Saga, Timeout, scaled
-from orchestrator.core.durations import seconds
 from orchestrator.core.state import ENDED
 from orchestrator.sagas import REGISTERED
 from orchestrator.store.memory import MemoryStore
@@ -19,18 +16,16 @@ from tests.simulation.books import Books
 from tests.simulation.broker import Broker
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.databases import Server
+from tests.simulation.definitions import quick
 from tests.simulation.operators import Operators
 from tests.simulation.processes import Process, owned
 from tests.simulation.promises import Watch, check_drafts, check_mended, check_poison, check_sends
 from tests.simulation.roles import LISTENERS, orchestrator, stepper
 from tests.simulation.scenario import Blow, scenario
-from tests.simulation.trace import Trace
+from tests.simulation.trace import Trace, told
 from tests.simulation.upstream import Upstream
 from tests.simulation.vendors import Vendors
 from tests.simulation.weather import CALM, forecast
-
-SCALE = 0.01
-"""Of all waits; limits on running work are a tenth of the real ones."""
 
 PATIENCE = 900.0
 """Seconds after the last trouble until everything must have come to rest."""
@@ -93,7 +88,7 @@ class World:
     def appended(self, process: Process, changes: Sequence[Change]) -> None:
         for change in changes:
             self.watch.appended(change)
-            kinds = [_told(entry) for entry in change.entries]
+            kinds = [told(entry) for entry in change.entries]
             self.trace.say(process.name, "commits", change.before.saga, change.before.key[1].int, *kinds)
 
     # its life
@@ -201,20 +196,3 @@ class World:
             "notices": any(notice.state in {"waiting", "sending"} for notice in books.notices.values()),
         }
         return [what for what, is_left in at_work.items() if is_left]
-
-
-def quick(saga: Saga, deadline: float) -> Saga:
-    """The same saga in a world where everything takes less time."""
-    steps = tuple(
-        replace(step, timeout=Timeout(step.timeout.base / 10, step.timeout.each / 10))
-        for step in scaled(saga, SCALE).steps
-    )
-    return replace(saga, steps=steps, deadline=seconds(deadline))
-
-
-def _told(entry: Any) -> str:
-    step = getattr(entry, "step", None)
-    if step is None:
-        return str(entry.kind)
-    how = getattr(entry, "error", "")
-    return f"{entry.kind}({getattr(entry, 'direction', 'do')} {step} {getattr(entry, 'attempt', '')}{how and ' ' + how})"

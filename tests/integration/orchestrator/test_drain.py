@@ -1,4 +1,4 @@
-"""What died is moved into the dead letters without loss, on a real broker, though the drain is interrupted."""
+"""What died is moved into the dead letters without loss, on a real broker, whatever interrupts the drain."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -9,17 +9,20 @@ from uuid import uuid4
 import pytest
 
 from contracts.bundle import decode
-from contracts.messages import Command
+from contracts.messages import Command, Reply
 from contracts.names import Names
 from contracts.process.publishing import NotPublished, Outgoing, Unconfirmed, Unroutable
+from contracts.requests import Request
 from orchestrator.bus import publish as publishing
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.run import loop as looping
-from orchestrator.run.items import Asked, Died, Item, Outbox, Woken
+from orchestrator.run.items import Answered, Asked, Died, Item, Outbox, Woken
+from orchestrator.run.letters import bare, failed
 from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
 from orchestrator.store.port import Group, Incoming, Letter, Store
-from tests.kit.engine import Engine, commands, lead
+from tests.kit.commands import command
+from tests.kit.engine import Engine, commands, lead, reply
 from tests.kit.sandbox import until
 
 
@@ -94,6 +97,23 @@ async def test_what_fails_alone_is_buried_while_its_neighbours_are_handled(engin
     assert [("requests", "acme:lead_requested:r-2", "open")] == await engine.world.letters()
 
 
+def test_what_fails_is_kept_as_a_message_that_can_be_published_again() -> None:
+    raw = lead(1).model_dump_json(indent=1).encode()
+    alone, shared = (failed(uuid4, Asked(lead(1), raw=each)) for each in (raw, b""))
+    assert alone
+    assert shared
+    assert ("acme", "acme.lead_requested", raw) == (alone.tenant_id, alone.routing_key, alone.message)
+    assert [lead(1)] == decode(shared.message, Request)
+    answer = reply(command("acme", uuid4()))
+    letter = failed(uuid4, Answered(answer))
+    assert letter
+    assert ("acme", answer.saga_id, "reserve_quota", 1) == (
+        letter.tenant_id, letter.saga_id, letter.step, letter.attempt,
+    )  # fmt: skip
+    assert [answer] == decode(letter.message, Reply)
+    assert None is failed(uuid4, Woken(("acme", uuid4())))
+
+
 async def test_what_cannot_even_be_buried_whole_is_buried_bare_and_ends_no_loop(engine: Engine) -> None:
     command = (await engine.begin(lead(1))).model_copy(update={"attempt": 10**12})
     letter = Letter(
@@ -113,6 +133,8 @@ async def test_what_cannot_even_be_buried_whole_is_buried_bare_and_ends_no_loop(
 
     assert ["r-2"] == [command.request_id for command in told.commands]
     assert [("reserve_quota", "m-1")] == [each[:2] for each in await engine.world.letters()]
+    bare_ = bare(letter)
+    assert ("acme", None, None) == (bare_.tenant_id, bare_.saga_id, bare_.attempt)
 
 
 async def test_everything_waits_in_one_group_with_what_came_meanwhile(engine: Engine) -> None:

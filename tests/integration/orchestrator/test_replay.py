@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from contracts.names import REPLIES, REQUESTS, Names, heard_queue
-from contracts.process.publishing import NotPublished, Outgoing, Unconfirmed, Unroutable
+from contracts.process.publishing import Outgoing, Unconfirmed, Unroutable
 from orchestrator.bus.replay import again, republisher_of
 from orchestrator.run.chores import DIED_AGAIN, Chores
 from orchestrator.store.port import Letter, Order
@@ -24,7 +24,7 @@ NAMES = Names("x.")
 class Broker:
     """Fails as ordered, then takes everything."""
 
-    def __init__(self, *failures: NotPublished) -> None:
+    def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.has: list[Outgoing] = []
 
@@ -136,11 +136,19 @@ async def test_what_cannot_be_published_again_is_refused_with_the_reason(
     assert (True, []) == (said.startswith("refused: ") and words in said, broker.has)
 
 
-async def test_a_queue_that_is_gone_holds_up_no_other_order(engine: Engine) -> None:
-    gone, fine = await ordered(engine, dead_request(1)), await ordered(engine, dead_request(2))
-    broker = Broker(Unroutable("a message was returned", []))
-    async with taking_orders(engine, broker):
-        assert "refused: a message was returned" == await result(engine, gone)
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (Unroutable("a message was returned", []), "a message was returned"),
+        (ValueError("its key cannot be written"), "it cannot be published; the orchestrator's log says why"),
+    ],
+)
+async def test_a_letter_that_cannot_be_published_holds_up_no_other_order(
+    engine: Engine, failure: Exception, words: str
+) -> None:
+    bad, fine = await ordered(engine, dead_request(1)), await ordered(engine, dead_request(2))
+    async with taking_orders(engine, Broker(failure)):
+        assert f"refused: {words}" == await result(engine, bad)
         assert "done" == await result(engine, fine)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from contracts.bundle import decode, encode
+from contracts.bundle import alone, decode, encode
 from contracts.messages import Command
 from contracts.names import REPLIES
 from contracts.process.consuming import consuming
@@ -70,12 +70,12 @@ async def test_malformed_items_go_to_the_dead_letters_with_their_reason_and_stop
         letters = [await wire.letter() for _ in range(2)]
 
     assert [sound.saga_id] == [reply.saga_id for reply in replies]
-    assert {b'{"v": 1}', b'"no object"'} == {letter.body for letter in letters}
-    assert {"Malformed"} == {letter.headers["error"] for letter in letters}
-    assert all(
-        "Field required" in str(letter.headers["reason"]) or letter.body == b'"no object"'
-        for letter in letters
-    )
+    reasons = {alone(b'{"v": 1}'): "Field required", alone(b'"no object"'): "Input should be an object"}
+    assert set(reasons) == {letter.body for letter in letters}
+    assert all(reasons[letter.body] in str(letter.headers["reason"]) for letter in letters)
+    assert {("Malformed", PROBE, PROBE)} == {
+        tuple(letter.headers[name] for name in ("error", "queue", "routing-key")) for letter in letters
+    }
     assert 2 == len({letter.message_id for letter in letters})
 
 
@@ -103,8 +103,8 @@ async def test_commands_of_another_queue_are_refused_and_their_neighbours_done(w
 
     assert [mine.saga_id] == [reply.saga_id for reply in replies]
     assert [mine] == probe.ran
-    assert {"a command of another queue arrived in reserve_quota"} == {
-        letter.headers["reason"] for letter in letters
+    assert {("WrongQueue", "a command of another queue arrived in reserve_quota")} == {
+        (letter.headers["error"], letter.headers["reason"]) for letter in letters
     }
     assert [elsewhere, undo(wrong_way)] == [decode(letter.body, Command)[0] for letter in letters]
 
@@ -115,7 +115,9 @@ async def test_a_command_for_a_foreign_saga_is_a_dead_letter_with_its_reason(wir
         await wire.send(encode([foreign, command("acme", stranger())]))
         letters = [await wire.letter() for _ in range(2)]
 
-    assert {NO_SAGA} == {letter.headers["reason"] for letter in letters}
+    assert {("NoSaga", NO_SAGA)} == {
+        (letter.headers["error"], letter.headers["reason"]) for letter in letters
+    }
     assert {foreign.tenant_id, "acme"} == {decode(letter.body, Command)[0].tenant_id for letter in letters}
 
 

@@ -1,5 +1,6 @@
 """A bundle that kills its process again and again is worked through until the culprit stands out."""
 
+import asyncio
 from functools import partial
 
 import pytest
@@ -69,3 +70,25 @@ async def test_a_database_that_goes_away_while_a_suspect_runs_is_no_sign_of_pois
 
     assert ([], ["done"]) == (answers.dead, [reply.outcome.kind for reply in answers.replies])
     assert 1 == await world.admin.fetchval("SELECT starts FROM effects")
+
+
+async def test_a_suspect_that_is_broken_off_in_order_is_no_poison_however_often(world, probe):
+    suspect = command("acme", await world.saga("acme"))
+    running = asyncio.Event()
+
+    async def hang(_: object) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    probe.script[suspect.saga_id] = hang
+    for _ in range(MAX_STARTS + 1):
+        delivered = asyncio.create_task(deliver(world, probe, [suspect]))
+        await running.wait()
+        running.clear()
+        delivered.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await delivered
+    del probe.script[suspect.saga_id]
+    answers = await deliver(world, probe, [suspect])
+
+    assert ([], ["done"]) == (answers.dead, [reply.outcome.kind for reply in answers.replies])

@@ -112,9 +112,7 @@ async def test_many_flushers_of_one_tenant_bill_once_and_one_call_at_a_time(worl
 async def test_two_processes_do_not_claim_the_same_tenant(world, stripe):
     for number in range(6):
         await world.usage(await world.tenant(f"t-{number}"), 100)
-    pairs = [
-        (Rounds("flush", flush_tenant, side_by_side=3), FakeWorker(world.database, stripe)) for _ in range(2)
-    ]
+    pairs = [(Rounds("flush", flush_tenant), FakeWorker(world.database, stripe, visits=3)) for _ in range(2)]
     await asyncio.gather(*(rounds(worker) for rounds, worker in pairs))
     await asyncio.gather(*(rounds.ended() for rounds, _ in pairs))
     assert sorted(call["customer"] for call in stripe.calls) == [f"cus_t-{number}" for number in range(6)]

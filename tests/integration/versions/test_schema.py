@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 
 from orchestrator.operate.migrate import migrate
-from orchestrator.operate.migrations import this_release
+from orchestrator.operate.migrations import Script, this_release
 from tests.golden import statements
 from tests.golden.kept import Record
 from tests.integration.versions.catalogue import PARTS, catalogue
@@ -82,11 +84,36 @@ async def test_everything_that_the_older_release_did_it_can_do_on_the_new_schema
     connection: Any, record: Record
 ) -> None:
     await migrate()
+    await _works_again(connection, record)
+    await _is_as_recorded(connection, record)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "ALTER TABLE saga_log ADD COLUMN written_by text NOT NULL",
+        "ALTER TABLE effects RENAME COLUMN outside TO outside_ids",
+        "ALTER TABLE holds ADD CHECK (state <> 'settled')",
+        "REVOKE DELETE ON leads FROM leadsaga_steps",
+        "DROP POLICY steps_add ON work_due",
+    ],
+)
+async def test_a_migration_that_the_older_release_cannot_live_with_is_noticed(
+    connection: Any, record: Record, harm: str
+) -> None:
+    release = this_release()
+    number = len(release.scripts) + 1
+    script = Script(version=number, name=f"{number:04}_harm.sql", text=harm)
+    await migrate(release=replace(release, migrations=(*release.migrations, script)))
+    with pytest.raises(asyncpg.PostgresError):
+        await _works_again(connection, record)
+
+
+async def _works_again(connection: Any, record: Record) -> None:
     await fill(connection, record, *GIVEN_FROM_OUTSIDE)
     at_work = Replaying(connection, record)
     for number in range(len(at_work.transactions)):
         await at_work.transaction(number)
-    await _is_as_recorded(connection, record)
 
 
 async def _is_as_recorded(connection: Any, record: Record) -> None:

@@ -1,14 +1,19 @@
 """Where a message died, and of what: told by the broker or by the step that buried it, by nobody else."""
 
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from contracts.events import Event
 from contracts.messages import Command, Reply
 from contracts.names import Names
+from contracts.process.consuming import Delivery
 from contracts.requests import Request
-from orchestrator.bus.drain import death_of, kind_of
+from orchestrator.bus.drain import Drain, death_of, kind_of
+from orchestrator.run.items import Died, Item
 
 NAMES = Names("x.")
 BURIED = {"error": "Malformed", "reason": "not JSON", "queue": "record_usage", "routing-key": "record_usage"}
@@ -76,3 +81,29 @@ def test_what_an_earlier_release_buried_is_a_command_of_that_queue() -> None:
 def test_each_queue_has_messages_of_one_kind() -> None:
     kinds = {"requests": Request, "replies": Reply, "notify_discord.heard": Event, "release_quota": Command}
     assert kinds == {queue: kind_of(queue) for queue in kinds}
+
+
+async def test_what_cannot_even_be_taken_apart_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead letter that its reader rejects has nowhere else to go."""
+
+    def fail(*_: object) -> None:
+        raise ValueError("not this one")
+
+    monkeypatch.setattr("orchestrator.bus.drain.death_of", fail)
+    heard: list[Item] = []
+
+    async def handle(items: Sequence[Item]) -> None:
+        heard.extend(items)
+
+    loop: Any = SimpleNamespace(handle=handle, around=SimpleNamespace(new_id=uuid4))
+    body = b"\x00 whatever"
+    delivery = Delivery(
+        items=[], body=body, message_id="m", routing_key="k", redelivered=False, count=0, headers={}
+    )
+    await Drain(loop, NAMES, "record_usage").take(delivery)
+
+    (died,) = heard
+    assert isinstance(died, Died)
+    assert ("record_usage", "Unreadable", body) == (
+        died.letter.queue, died.letter.error, died.letter.message,
+    )  # fmt: skip
