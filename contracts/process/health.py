@@ -5,6 +5,7 @@ its channels are open, its database answers).
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from contracts.process.settings import ProcessSettings
+from contracts.process.settings import BadSettings, ProcessSettings
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -38,9 +39,11 @@ def application(checks: Mapping[str, Check], registry: CollectorRegistry = REGIS
 
 @asynccontextmanager
 async def serving(settings: ProcessSettings, checks: Mapping[str, Check]) -> AsyncIterator[None]:
+    """Raises BadSettings when it cannot listen there."""
     if settings.http_port == 0:
         yield
         return
+    listening = _listening(settings)
     server = _Server(
         uvicorn.Config(
             application(checks),
@@ -52,12 +55,22 @@ async def serving(settings: ProcessSettings, checks: Mapping[str, Check]) -> Asy
             timeout_graceful_shutdown=1,
         )
     )
-    task = asyncio.create_task(server.serve())
+    task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
         yield
     finally:
         server.should_exit = True
         await task
+
+
+def _listening(settings: ProcessSettings) -> socket.socket:
+    """Left to it, uvicorn would end its own task over a port that is taken, and the process would live on."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    try:
+        return socket.create_server((settings.http_host, settings.http_port), family=family)
+    except OSError as error:
+        where = f"LEADSAGA_HTTP_HOST and LEADSAGA_HTTP_PORT ({settings.http_port})"
+        raise BadSettings([f"{where}: cannot listen there, {error.strerror}"]) from None
 
 
 class _Server(uvicorn.Server):

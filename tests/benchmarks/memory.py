@@ -153,6 +153,7 @@ async def _warm_up(system: RunningSystem, tenants: list[Tenant], size: Size) -> 
     await _ask(system, tenants, "warm", size.warm_up)
     await poison(system, size.warm_up // 30)
     await _accepted(system, size.warm_up)
+    await system.until_sql("SELECT count(*) > 0 FROM sagas WHERE status = 'completed'")
     return await _standing(system)
 
 

@@ -75,7 +75,8 @@ class Havoc:
     say: Callable[[str], None]
     recoveries: list[Recovery] = field(default_factory=list)
     deaths: list[str] = field(default_factory=list)
-    """Processes of ours that nobody killed, and that ended all the same."""
+    """Processes of ours that nobody killed, and that ended all the same, with their last words. That breaks
+    no promise as long as somebody starts them again, but it should be rare."""
     locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _down: set[str] = field(default_factory=set)
     _hit: dict[str, float] = field(default_factory=dict)
@@ -137,7 +138,7 @@ class Havoc:
         while True:
             for name in self.world.died():
                 if name not in self._down:
-                    self.deaths.append(name)
-                    self.say(f"{name} ended by itself")
+                    self.deaths.append(f"{name}: {self.world.last_words(name)}")
+                    self.say(f"ended by itself: {self.deaths[-1]}")
                     await self.world.start(name)
             await asyncio.sleep(1.0)

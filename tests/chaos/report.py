@@ -18,8 +18,8 @@ def report(plan: Plan, result: Result) -> Iterator[str]:
     yield from _sagas(result)
     yield from _blows(result)
     yield from _exceptions(result)
-    for name in result.deaths:
-        yield f"ended by itself: {name}"
+    yield f"ended by themselves, and were started again: {len(result.deaths)}"
+    yield from (f"  {death}" for death in result.deaths)
     for name, left in result.unsettled.items():
         yield f"still under way: {left} {name}"
     if result.unanswered:

@@ -92,6 +92,11 @@ class World:
         """Processes of ours that have ended, however that came about."""
         return [name for name in OURS if self.children.running[name].ended]
 
+    def last_words(self, name: str) -> str:
+        console = self.children.programs[name].console
+        lines = console.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
     def _ready_url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.ports[name]}/{'healthz' if name == SANDBOX else 'ready'}"
 

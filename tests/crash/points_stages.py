@@ -33,7 +33,7 @@ SCENES: tuple[tuple[str, type[Scene], tuple[str, ...]], ...] = (
     ("steps", scenes.IsCancelled, ("single.*.book:*", "batch.generate_leads.undo:*", "ack.discard_leads:*")),
     (
         *("steps", scenes.RollsBack),
-        ("batch.*.undo:*", "heard:*", "ack.release_quota:*", "ack.notify_discord.heard:*"),
+        ("batch.reserve_quota.undo:*", "heard:*", "ack.release_quota:*", "ack.notify_discord.heard:*"),
     ),
     ("steps", scenes.IsRefunded, ("batch.refund_*:*", "ack.refund_usage:*", "ack.refund_at_stripe:*")),
     (
@@ -95,7 +95,7 @@ def stages() -> Iterator[Stage]:
 
 
 def _kills(process: str) -> Iterator[tuple[str, type[Scene]]]:
-    known: set[str] = set()
+    known = set(matching(BY_THE_TOOL))
     for where, scene, patterns in SCENES:
         if where == process:
             found = [point for point in matching(patterns) if scene is not Scene or point not in known]

@@ -1,13 +1,16 @@
 """The whole system on servers of its own, which may be stopped, killed, cut off, silenced and slowed."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import httpx2
 
 from contracts.requests import LeadRequested
@@ -18,7 +21,6 @@ from tests.kit.asking import lead_request
 from tests.kit.database import cloned, make_template
 from tests.kit.outsider import PATIENCE
 from tests.kit.proxy import Proxy, proxied
-from tests.kit.roles import as_role
 from tests.kit.sandbox import running_sandbox, until
 from tests.kit.system import RunningSystem, Tenant, running_system
 from tests.kit.zygote import ForkedChildren, zygote
@@ -107,6 +109,16 @@ class Breakable:
         assert [] == await verdict(self.mortal)
         assert 0 == await self.system.sql.fetchval("SELECT count(*) FROM dead_letters")
 
+    async def administer(self, *statements: str) -> None:
+        """Told to the server, from another database; `{database}` is the system's own."""
+        database = urlsplit(self.mortal.database_url).path.removeprefix("/")
+        connection = await asyncpg.connect(self.servers.database_url)
+        try:
+            for statement in statements:
+                await connection.execute(statement.format(database=database))
+        finally:
+            await connection.close()
+
     async def killed_broker_remembers(self) -> None:
         """Returns when queues survive a SIGKILL."""
 
@@ -129,8 +141,8 @@ async def breakable_system(
         database = await enter(proxied(database_url))
         given = {
             "LEADSAGA_AMQP_URL": broker.url,
-            "LEADSAGA_ENGINE_URL": as_role(database.url, "leadsaga_engine"),
-            "LEADSAGA_STEPS_URL": as_role(database.url, "leadsaga_steps"),
+            "LEADSAGA_ENGINE_URL": await _login(database_url, database.url, "leadsaga_engine"),
+            "LEADSAGA_STEPS_URL": await _login(database_url, database.url, "leadsaga_steps"),
             **(settings or {}),
         }
         sandbox = directory / "sandbox"
@@ -145,3 +157,15 @@ async def breakable_system(
         )
         mortal = Mortal(system, database_url, sandbox)
         yield Breakable(system, servers, broker, database, mortal, time.monotonic())
+
+
+async def _login(database_url: str, url: str, role: str) -> str:
+    """`url` for a role that logs in itself: nobody else uses these servers."""
+    password = secrets.token_hex(8)
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(f"ALTER ROLE {role} LOGIN PASSWORD '{password}'")
+    finally:
+        await connection.close()
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}"))

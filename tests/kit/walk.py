@@ -210,8 +210,8 @@ class Walk:
             yield from self._settlings(node, state)
 
     def _settlings(self, node: Node, state: State) -> Iterator[Move]:
-        """An operator says what is true at this moment, and may be said of this step. Copies of the command may
-        still wander about, and the order is taken whenever it likes; one is open at a time."""
+        """An operator says what is true at this moment, and may be said of this step. Copies of the command
+        may still wander about, and the order is taken whenever it likes; one is open at a time."""
         assert state.step is not None
         place = self.index[state.step]
         side = self.sides[node.sides[place]]

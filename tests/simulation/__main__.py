@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import sha256
 
 from tests.simulation.bugs import BUGS
+from tests.simulation.once_failed import ONCE_FAILED
 from tests.simulation.run import LAST_LINES, Verdict, quiet, simulate
 
 AT_ONCE = 20
@@ -34,7 +35,8 @@ def main() -> int:
     began = time.monotonic()
     verdicts, sound = list[Verdict](), sha256()
     last = ALL_LINES if wanted.seeds == 1 else LAST_LINES
-    seeds = range(wanted.first, wanted.first + wanted.seeds)
+    some = range(wanted.first, wanted.first + wanted.seeds)
+    seeds = list(ONCE_FAILED) if wanted.once_failed else some
     for verdict in _verdicts(seeds, wanted.bug, wanted.workers, last):
         verdicts.append(verdict)
         sound.update(verdict.digest.encode())
@@ -50,6 +52,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many")
     parser.add_argument("--from", dest="first", type=int, default=0, metavar="SEED", help="the first one")
+    parser.add_argument(
+        "--once-failed", action="store_true", help="the seeds that failed once, and no others"
+    )
     parser.add_argument("--keep-going", action="store_true", help="after a broken promise")
     parser.add_argument("--bug", choices=sorted(BUGS), help="seed this bug, and see it found")
     parser.add_argument("--every-bug", action="store_true", help="seed all of them, one after the other")

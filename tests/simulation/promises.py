@@ -80,10 +80,12 @@ def check_sends(world: "World") -> None:
 
 
 def check_mended(world: "World") -> None:
-    """Nothing is parked any more once its cause was mended and it was tried again."""
+    """Nothing is parked any more once its cause was mended and it was tried again; but for what is refused
+    after it may have happened, of which only a human can tell what is true."""
     for key, row in world.rows().items():
-        if row.status == "parked":
-            world.finds("mended_sagas_end", f"saga {key[1].int} is parked: {row.state().reason}")
+        state = row.state()
+        if state.status == "parked" and not state.doubt:
+            world.finds("mended_sagas_end", f"saga {key[1].int} is parked: {state.reason}")
 
 
 MOST_VICTIMS = 12

@@ -1,5 +1,6 @@
 """What one group does with what arrived, on every store."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from contracts.outcomes import Rejected
@@ -145,6 +146,21 @@ async def test_a_dead_letter_that_parks_its_saga_is_open(engine: Engine) -> None
     record = only(await engine.answer(generate))
 
     await engine.handle(Died(_letter(1), record))
+
+    assert "parked" == await engine.status(record)
+    assert [("reserve_quota", "m-1", "open")] == await engine.world.letters()
+
+
+async def test_a_cancel_that_has_to_wait_for_a_pivot_in_doubt_leaves_its_dead_letter_open(
+    engine: Engine,
+) -> None:
+    reserve = await engine.begin(lead(1))
+    generate = only(await engine.answer(reserve))
+    record = only(await engine.answer(generate))
+    letter = replace(_letter(1), tenant_id=record.tenant_id, saga_id=record.saga_id)
+    await engine.handle(Died(letter, record))
+
+    await engine.ask(CancelRequested(tenant_id="acme", request_id="r-1", reason="no need"))
 
     assert "parked" == await engine.status(record)
     assert [("reserve_quota", "m-1", "open")] == await engine.world.letters()

@@ -1,0 +1,91 @@
+"""A process that is told to stop ends in time, whatever is away, and what it held is done by its successor."""
+
+import asyncio
+import os
+import signal
+import time
+from typing import Literal
+
+import pytest
+
+from tests.infrastructure.conftest import DRAIN_SECONDS
+from tests.kit.asking import lead_request
+from tests.kit.breakable import Breakable
+from tests.kit.outsider import PATIENCE
+from tests.kit.proxy import Proxy
+from tests.kit.sandbox import until
+from tests.kit.system import Tenant
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.asyncio(loop_scope="package"),
+    pytest.mark.timeout(120),
+]
+
+SLOW = 1.5
+"""Seconds of a model call: within the grace."""
+
+
+async def stop(breakable: Breakable, process: str) -> float:
+    """Seconds that it took to end in order."""
+    began = time.monotonic()
+    child = breakable.system.children.running[process]
+    os.kill(await child.born, signal.SIGTERM)
+    assert 0 == await child.result(PATIENCE)
+    return time.monotonic() - began
+
+
+async def start(breakable: Breakable) -> None:
+    for process in breakable.system.processes:
+        breakable.system.children.restart(process)
+
+
+@pytest.mark.parametrize("how", ["refuse", "swallow"])
+@pytest.mark.parametrize("away", ["broker", "database"])
+async def test_a_process_ends_within_its_grace_though_what_it_waits_for_is_away(
+    breakable: Breakable,
+    tenant: Tenant,
+    away: Literal["broker", "database"],
+    how: Literal["refuse", "swallow"],
+) -> None:
+    line: Proxy = getattr(breakable, away)
+    requests = await breakable.load(tenant)
+
+    getattr(line, how)()
+    took = await asyncio.gather(*(stop(breakable, process) for process in breakable.system.processes))
+    assert max(took) <= DRAIN_SECONDS + 1  # the kernel's and the test's own part
+    await line.heal()
+    await start(breakable)
+
+    await breakable.works_again(tenant)
+    await breakable.all_is_well(requests)
+
+
+async def test_what_is_short_is_finished_before_a_process_ends(breakable: Breakable, tenant: Tenant) -> None:
+    sandbox, request = breakable.system.sandbox, lead_request(tenant)
+    before = len(await sandbox.calls("anthropic.messages"))
+    await sandbox.fault("anthropic.messages", match=request.request_id, delay_seconds=SLOW)
+
+    async def called() -> bool:
+        return len(await sandbox.calls("anthropic.messages")) > before
+
+    await breakable.system.upstream.ask(request)
+    await until(called, PATIENCE)
+    await stop(breakable, "steps")
+    breakable.system.children.restart("steps")
+
+    await breakable.all_is_well([request])
+    assert before + 1 == len(await sandbox.calls("anthropic.messages"))
+
+
+async def test_a_process_that_is_still_waiting_for_its_services_ends_at_once(breakable: Breakable) -> None:
+    for line in (breakable.broker, breakable.database):
+        await asyncio.gather(*(stop(breakable, process) for process in breakable.system.processes))
+        line.swallow()
+        await start(breakable)
+        await asyncio.gather(*(breakable.until_live(name) for name in breakable.system.processes))
+        took = await asyncio.gather(*(stop(breakable, process) for process in breakable.system.processes))
+        assert max(took) <= DRAIN_SECONDS
+        await line.heal()
+        await start(breakable)
+        await asyncio.gather(*(breakable.until_ready(name) for name in breakable.system.processes))
