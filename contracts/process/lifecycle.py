@@ -119,6 +119,7 @@ async def keep_watch(  # noqa: PLR0913, PLR0917 - what a process needs
         if consuming(broker) or not answers:
             lost = None
         elif clock() - (lost := lost or clock()) > PATIENCE:
+            log.error("consumers_lost", seconds=PATIENCE)
             raise ConsumersLost
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), LOOK_EVERY)

@@ -70,7 +70,14 @@ async def _die_at_each(system: RunningSystem, process: str, scenes: Sequence[Sce
         await scene.mend()
     await time_passes(system)
     await system.restart(process)
-    await asyncio.gather(*(scene.ends() for scene in scenes))
+    await asyncio.gather(*map(_ended, scenes))
+
+
+async def _ended(scene: Scene) -> None:
+    try:
+        await scene.ends()
+    except TimeoutError as error:
+        raise AssertionError(f"what was under way at {scene.point} never ended") from error
 
 
 async def _again_unarmed(system: RunningSystem, process: str) -> None:

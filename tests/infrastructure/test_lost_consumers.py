@@ -8,7 +8,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from pamqp import commands, frame
 
-from contracts.process.lifecycle import ConsumersLost
+from deploy.local.services.rabbitmq import USER
 from tests.kit.asking import lead_request
 from tests.kit.breakable import Breakable
 from tests.kit.broker import queue_names
@@ -24,6 +24,9 @@ pytestmark = [
 
 CHANNELS = range(2, 12)
 """Numbers of all channels on which the steps consume."""
+RIGHTS = ("set_permissions", USER)
+"""To configure, to write and to read what is called so."""
+EVERYTHING, NOTHING = ".*", "^$"
 SLOW = 1.5
 """Seconds of a model call, so that a command is held when its channel is lost."""
 
@@ -80,9 +83,8 @@ async def test_a_broker_that_comes_back_empty_is_furnished_again(
         for queue in queue_names():
             await channel.queue_delete(names.queue(queue))
             await channel.queue_delete(names.dead_queue(queue))
-        for exchange in (names.requests_exchange, names.commands_exchange, names.replies_exchange):
+        for exchange in (names.commands_exchange, names.replies_exchange, names.dead_exchange):
             await channel.exchange_delete(exchange)
-        await channel.exchange_delete(names.dead_exchange)
     await breakable.until_none_is_ready()
 
     await breakable.works_again(tenant)
@@ -92,16 +94,15 @@ async def test_a_broker_that_comes_back_empty_is_furnished_again(
 async def test_a_process_whose_consumers_stay_lost_ends_to_be_started_again(
     breakable: Breakable, tenant: Tenant
 ) -> None:
-    system = breakable.system
-    queue = system.names.queue("reserve_quota")
-    async with administering(breakable) as channel:
-        await channel.queue_delete(queue)
-        await channel.declare_queue(queue, durable=True)  # of another kind: nobody can declare ours
-
-        assert 1 == await system.children.running["steps"].result(PATIENCE)
-        await channel.queue_delete(queue)
-    assert ConsumersLost.__name__ in system.said("steps")
-    await system.restart("steps")
+    system, children = breakable.system, breakable.system.children
+    await breakable.rabbitmq.control(*RIGHTS, EVERYTHING, EVERYTHING, NOTHING)
+    breakable.broker.cut()  # who consumes already, may go on
+    for name in system.processes:
+        assert 1 == await children.running[name].result(PATIENCE)
+        assert "consumers_lost" in system.said(name)
+    await breakable.rabbitmq.control(*RIGHTS, EVERYTHING, EVERYTHING, EVERYTHING)
+    for name in system.processes:
+        children.restart(name)
 
     await breakable.works_again(tenant)
     await breakable.all_is_well([])

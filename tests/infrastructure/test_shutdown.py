@@ -1,4 +1,4 @@
-"""A process that is told to stop ends in time, whatever is away, and what it held is done by its successor."""
+"""A process that is told to stop ends in time, whatever is away; what it held is done by its successor."""
 
 import asyncio
 import os

@@ -53,12 +53,15 @@ class Process:
         self._tasks.append(task)
 
     def kill(self, where: str) -> None:
-        if not self.alive:
-            return
+        if self.alive:
+            self.world.trace.say(self.name, "DIES at", where)
+            self.world.crashes += 1
+            self.end()
+
+    def end(self) -> None:
         self.alive = False
-        self.world.trace.say(self.name, "DIES at", where)
-        for end in self.ends:
-            end()
+        for notice in self.ends:
+            notice()
         for task in self._tasks:
             task.cancel()
 

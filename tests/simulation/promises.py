@@ -98,7 +98,7 @@ def check_poison(world: "World") -> None:
         if times > MOST_VICTIMS:
             world.finds("poison_is_given_up", f"{name} killed {times} processes")
     poisonous = {name[1] for name in world.victims}
-    losses, sent = world.crashes + world.broker.cuts, commands_sent(world)
+    losses, sent = world.crashes + world.stops + world.broker.cuts, commands_sent(world)
     for letter in world.store.letters():
         if letter.error == "Poison" and letter.saga_id not in poisonous:
             name = str(letter.saga_id), letter.step, letter.direction, letter.attempt

@@ -41,7 +41,8 @@ class World:
         self.sagas = {(saga.name, saga.version): quick(saga, self.scenario.deadline) for saga in REGISTERED}
         self.watch = Watch(self)
         self.findings: list[tuple[str, str]] = []
-        self.crashes = 0
+        self.crashes, self.stops = 0, 0
+        """Ends of processes, sudden and orderly ones."""
         self.victims: Counter[tuple[Any, ...]] = Counter()
         """How many processes an attempt of a poisonous command has killed."""
         self.stormy = True
@@ -130,7 +131,6 @@ class World:
 
     def _died(self, process: Process) -> None:
         """Its supervisor starts it again."""
-        self.crashes += 1
         self.broker.lose(process)
         self.loop.call_later(
             self.chance.uniform(0.02, 1.0), self._run, process.name, self._starts[process.name]
@@ -161,7 +161,9 @@ class World:
     async def _restart(self, process: Process, grace: float) -> None:
         self.trace.say(process.name, "is asked to stop")
         await self.broker.drain(process, grace)
-        process.kill("its orderly end")
+        if process.alive:
+            self.stops += 1
+            process.end()
 
     def _database_back(self) -> None:
         self.trace.say("database", "is back")
