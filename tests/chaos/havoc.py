@@ -14,7 +14,7 @@ WEIGHTS: dict[tuple[str, How], float] = {
     (SANDBOX, "kill"): 12.0,
     (POSTGRES, "kill"): 5.0,
     (POSTGRES, "stop"): 2.0,
-    (RABBITMQ, "kill"): 3.0,
+    (RABBITMQ, "kill"): 2.0,
     (RABBITMQ, "stop"): 1.0,
 }
 RECOVERY_SECONDS = 60.0

@@ -73,7 +73,7 @@ def _order(tenant: Tenant, request_id: str, chance: Random) -> Order:
         other_content=chance.random() < 0.005,
         cancel=kind < 0.03,
         early_refund=_refund(lead, "early", None) if 0.03 <= kind < 0.04 else None,
-        refunds=_refunds(lead, chance) if 0.04 <= kind < 0.34 else (),
+        refunds=_refunds(lead, chance) if 0.04 <= kind < 0.44 else (),
         nonsense=chance.choice(NONSENSE) if chance.random() < 0.003 else None,
     )
 
@@ -81,7 +81,7 @@ def _order(tenant: Tenant, request_id: str, chance: Random) -> Order:
 def _refunds(lead: LeadRequested, chance: Random) -> tuple[RefundRequested, ...]:
     """A part, the rest, both; or more than there is."""
     part = chance.randint(1, lead.leads)
-    if chance.random() < 0.3:
+    if chance.random() < 0.4:
         return (_refund(lead, "a", part), _refund(lead, "b", None), _refund(lead, "c", lead.leads))
     return (_refund(lead, "a", part if chance.random() < 0.5 else None),)
 

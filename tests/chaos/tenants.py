@@ -43,9 +43,9 @@ def drawn(count: int, chance: Random) -> list[Tenant]:
     tenants = [
         Tenant(
             tenant_id=f"tenant-{number:02}",
-            weight=1.0 / (1 + number) ** 0.7,
-            quota=SCARCE if number % 5 == 4 else PLENTY,
-            webhook=None if number % 8 == 7 else str(chance.randrange(10**17, 10**18)),
+            weight=1.0 / (1 + number) ** 0.5,
+            quota=SCARCE if number % 4 == 3 else PLENTY,
+            webhook=None if number % 6 == 5 else str(chance.randrange(10**17, 10**18)),
         )
         for number in range(count)
     ]

@@ -61,13 +61,16 @@ async def test_a_process_ends_within_its_grace_though_what_it_waits_for_is_away(
     await breakable.all_is_well(requests)
 
 
-async def test_what_is_short_is_finished_before_a_process_ends(breakable: Breakable, tenant: Tenant) -> None:
+@pytest.mark.parametrize("route", ["anthropic.messages", "stripe.meter_events"])
+async def test_a_call_that_is_short_is_finished_before_a_process_ends(
+    breakable: Breakable, tenant: Tenant, route: str
+) -> None:
     sandbox, request = breakable.system.sandbox, lead_request(tenant)
-    before = len(await sandbox.calls("anthropic.messages"))
-    await sandbox.fault("anthropic.messages", match=request.request_id, delay_seconds=SLOW)
+    before = len(await sandbox.calls(route))
+    await sandbox.fault(route, delay_seconds=SLOW, times=1)
 
     async def called() -> bool:
-        return len(await sandbox.calls("anthropic.messages")) > before
+        return len(await sandbox.calls(route)) > before
 
     await breakable.system.upstream.ask(request)
     await until(called, PATIENCE)
@@ -75,7 +78,7 @@ async def test_what_is_short_is_finished_before_a_process_ends(breakable: Breaka
     breakable.system.children.restart("steps")
 
     await breakable.all_is_well([request])
-    assert before + 1 == len(await sandbox.calls("anthropic.messages"))
+    assert before + 1 == len(await sandbox.calls(route))
 
 
 async def test_a_process_that_is_still_waiting_for_its_services_ends_at_once(breakable: Breakable) -> None:

@@ -28,7 +28,7 @@ IMPORTS = (
     *("orchestrator.__main__", "orchestrator.app", "steps.__main__", "steps.runtime.process", "uvicorn"),
     "tests.kit.killable",
 )
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 KILL_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 
