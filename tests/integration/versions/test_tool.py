@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
+from rich.console import Console
 
 from contracts.process.postgres import Database
 from orchestrator.operate import find, inspect
@@ -11,7 +12,6 @@ from orchestrator.operate.errors import Refused
 from orchestrator.operate.migrate import migrate
 from orchestrator.operate.orders import order
 from orchestrator.operate.render import sagas as render
-from orchestrator.operate.render.text import console
 from tests.golden.kept import Record
 from tests.integration.versions.conftest import SEARCH_PATH, connected, fill
 from tests.kit.roles import as_role
@@ -73,7 +73,7 @@ async def test_nothing_can_be_ordered_for_it_here(database: Database, later: str
 
 
 def text_of(shown: object) -> str:
-    printer = console()
+    printer = Console(width=400)
     with printer.capture() as captured:
-        printer.print(shown, width=400)
+        printer.print(shown)
     return captured.get()
