@@ -91,12 +91,17 @@ class WaitsForItsTurn(Scene):
 
 
 class IsCancelledInTheQueue(WaitsForItsTurn):
+    """The model keeps the first one waiting, and never answers the second: should the cancel come late, it
+    fails all the same."""
+
     at_once = 1
 
     async def prepare(self) -> None:
         await super().prepare()
-        mine = self.request.request_id
-        await self.system.sandbox.fault("anthropic.messages", match=mine, delay_seconds=SLOW, times=2)
+        for request, times in ((self.request, 2), (self.second, None)):
+            await self.system.sandbox.fault(
+                "anthropic.messages", match=request.request_id, delay_seconds=SLOW, times=times
+            )
         await super().act()
         await self.system.until_sql(
             "SELECT count(*) = 2 FROM requests WHERE tenant_id = $1", self.tenant.tenant_id
