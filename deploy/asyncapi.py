@@ -19,15 +19,12 @@ from contracts.events import Event
 from contracts.messages import Command, Reply
 from contracts.model import WIRE_VERSION, Model
 from contracts.names import Names, event_key
-from contracts.process.consuming import make_broker, subscribe
-from contracts.process.publishing import Publishes
+from contracts.process.consuming import Subscription, make_broker, subscribe
 from contracts.process.settings import BrokerSettings
 from orchestrator.bus.consume import Ears
-from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
 from steps import catalogue
 from steps.runtime.consume import Consumer
-from steps.runtime.effects import Memory
 
 FILE = Path(__file__).parents[1] / "contracts" / "asyncapi.json"
 WRITE = "python -m deploy.asyncapi --write"
@@ -48,7 +45,8 @@ Json = dict[str, Any]
 def document() -> Json:
     names = Names()
     broker = make_broker(BrokerSettings(amqp_url=SecretStr("amqp://broker/")))
-    _consumers(broker, names)
+    for each in subscriptions(names):
+        subscribe(broker, each)
     _events(broker, names)
     about = DESCRIPTION.format(names=names)
     made = AsyncAPI(broker, title="leadsaga", version=str(WIRE_VERSION), description=about)
@@ -59,18 +57,14 @@ def text(made: Json) -> str:
     return json.dumps(made, indent=2, sort_keys=True) + "\n"
 
 
-def _consumers(broker: RabbitBroker, names: Names) -> None:
-    """Subscribes what the processes subscribe. None of it is ever called, so it gets nothing to work with."""
+def subscriptions(names: Names) -> list[Subscription]:
+    """What the processes subscribe. None of it is ever called, so it gets nothing to work with."""
     nothing: Any = None
     queues = dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues())
-    subscriptions = Ears(cast(Loop, nothing), cast(Loop, nothing), names).subscriptions(list(queues))
-    for name in catalogue.names():
-        step = catalogue.find(name)
-        subscriptions += Consumer(
-            step, names, cast(Memory, nothing), cast(Publishes, nothing)
-        ).subscriptions()
-    for each in subscriptions:
-        subscribe(broker, each)
+    found = Ears(nothing, nothing, names).subscriptions(list(queues))
+    for step in map(catalogue.find, catalogue.names()):
+        found += Consumer(step, names, nothing, nothing).subscriptions()
+    return found
 
 
 def _events(broker: RabbitBroker, names: Names) -> None:

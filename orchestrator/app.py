@@ -23,7 +23,6 @@ from contracts.process.lifecycle import (
     consumers_running,
     keep_watch,
     readiness,
-    stop_on_signals,
     working,
 )
 from contracts.process.postgres import Database, connect
@@ -31,7 +30,8 @@ from contracts.process.publishing import Publisher, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
-from contracts.process.waiting import Stopped, unless_stopped
+from contracts.process.waiting import Stopped, stop_on_signals, unless_stopped
+from contracts.process.watchdog import ends_when_blocked
 from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.bus.replay import republisher_of
@@ -78,6 +78,7 @@ async def _run(
 ) -> None:
     names, checks = Names(broker_settings.queue_prefix), dict(STARTING)
     async with AsyncExitStack() as stack:
+        stack.enter_context(ends_when_blocked())
         await stack.enter_async_context(serving(process, checks))
         url = engine.engine_url.get_secret_value()
         database = await stack.enter_async_context(connect(url, pool, name="orchestrator", stopping=stopping))

@@ -11,8 +11,8 @@ class EngineSettings(Settings):
     max_in_flight: int = Field(default=1000, ge=1)
     """Sagas under way at a time, over all tenants; the rest waits its turn in the database."""
     messages_ahead: int = Field(default=100, ge=1, le=2000)
-    """Messages that a process takes from one queue before it acknowledges the first; the rest waits in the
-    broker."""
+    """Requests, and replies, that a process takes from their queue before it acknowledges the first; the rest
+    waits in the broker."""
     groups: int = Field(default=2, ge=1, le=16)
     """Groups handled side by side in one process."""
     group_items: int = Field(default=200, ge=1, le=2000)

@@ -16,6 +16,7 @@ from faststream.rabbit.utils import RabbitClientProperties
 
 from contracts.bundle import Malformed, alone, decode
 from contracts.process import crash
+from contracts.process.amqp import read_whatever_comes
 from contracts.process.settings import BrokerSettings
 from contracts.process.waiting import CONNECT_SECONDS
 
@@ -51,9 +52,18 @@ CANCEL_SECONDS = 1.0
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
-def make_broker(settings: BrokerSettings) -> RabbitBroker:
-    """Stopping it cancels its handlers, and leaves what they had unacknowledged: `drain` comes first."""
-    return RabbitBroker(
+class Broker(RabbitBroker):
+    """Stopping it leaves what its handlers have unacknowledged: `drain` comes first."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.handling: set[asyncio.Task[Any]] = set()
+        """Handlers at work. Stopping does not cancel them while the broker does not answer."""
+
+
+def make_broker(settings: BrokerSettings) -> Broker:
+    read_whatever_comes()
+    return Broker(
         settings.amqp_url.get_secret_value(),
         # The decoder below hands over a Delivery; annotations only feed the AsyncAPI document.
         apply_types=False,
@@ -79,8 +89,11 @@ class Subscription:
     description: str
 
 
-def subscribe(broker: RabbitBroker, each: Subscription) -> None:
+def subscribe(broker: Broker, each: Subscription) -> None:
     async def handle(delivery: Any) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        broker.handling.add(task)
+        task.add_done_callback(broker.handling.discard)
         await each.handler(cast(Delivery, delivery))
         crash.point(f"ack.{each.queue}", "before")
 

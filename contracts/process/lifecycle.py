@@ -1,7 +1,6 @@
 """The life of a process: it consumes until it is told to stop, and says truly whether it can work."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from aio_pika.abc import AbstractConnection
 from faststream.rabbit import RabbitBroker
 
 from contracts.process import logs
-from contracts.process.consuming import consuming, drain
+from contracts.process.amqp import dead_line_is_an_error
+from contracts.process.consuming import Broker, consuming, drain
 from contracts.process.health import Check
 from contracts.process.postgres import Database
 from contracts.process.publishing import BROKER_AWAY, Publisher
@@ -27,22 +27,17 @@ LOOK_EVERY = 2.0
 PATIENCE = 10.0
 """Seconds without a consumer, though the broker answers, that are left to the client library to mend it."""
 
-CLOSE_SECONDS = 2.0
+LEAVE_SECONDS = 2.0
+"""Until a broker that does not answer is left: every consumer has a channel there that is closed first."""
+
 BREAK_SECONDS = 1.0
+"""Until work that was cancelled is left behind."""
 
 Declare = Callable[[AbstractConnection], Awaitable[object]]
 
 
 class ConsumersLost(Exception):
     """The broker answers, and consumers do not come back: the process ends, to be started again."""
-
-
-def stop_on_signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
 
 
 @dataclass(slots=True)
@@ -61,7 +56,7 @@ class Grace:
 
 @asynccontextmanager
 async def consumers_running(
-    broker: RabbitBroker, grace: Grace, stopping: asyncio.Event | None = None
+    broker: Broker, grace: Grace, stopping: asyncio.Event | None = None
 ) -> AsyncIterator[None]:
     """On leaving: stops taking, lets handlers finish within the grace, then cancels them. Raises Stopped when
     the process is to stop before they run."""
@@ -71,8 +66,10 @@ async def consumers_running(
     finally:
         await drain(broker, grace.left())
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await broker.stop()
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await break_off(list(broker.handling))
+                with dead_line_is_an_error():
+                    await broker.stop()
         except Exception as error:  # noqa: BLE001 - it is away, and nothing of ours is left there to be closed
             log.info("broker_not_left", **logs.fault(error))
 
@@ -113,7 +110,7 @@ async def keep_watch(  # noqa: PLR0913, PLR0917 - what a process needs
     clock = asyncio.get_running_loop().time
     lost: float | None = None
     while not stopping.is_set():
-        await database.answers()
+        await database.answers()  # for what it does: dead connections are given up before work meets them
         astray = publisher.astray or not consuming(broker)
         answers = not astray or await _declared(settings, declare)
         if consuming(broker) or not answers:
@@ -129,12 +126,14 @@ async def _declared(settings: BrokerSettings, declare: Declare) -> bool:
     """Whether the broker answers on a new connection. What was deleted there is declared again: consumers
     come back to a queue as soon as it exists."""
     try:
-        connection = await aio_pika.connect(settings.amqp_url.get_secret_value(), timeout=CONNECT_SECONDS)
+        with dead_line_is_an_error():
+            connection = await aio_pika.connect(settings.amqp_url.get_secret_value(), timeout=CONNECT_SECONDS)
     except BROKER_AWAY:
         return False
     try:
-        async with asyncio.timeout(CONNECT_SECONDS), connection:
-            await declare(connection)
+        with dead_line_is_an_error():
+            async with asyncio.timeout(CONNECT_SECONDS), connection:
+                await declare(connection)
     except BROKER_AWAY as error:
         log.warning("not_declared", **logs.fault(error))
     return True

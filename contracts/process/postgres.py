@@ -9,7 +9,7 @@ import asyncpg
 
 from contracts.process import crash
 from contracts.process.settings import BadSettings, PoolSettings
-from contracts.process.waiting import CONNECT_SECONDS, until_answers
+from contracts.process.waiting import CLOSE_SECONDS, CONNECT_SECONDS, until_answers
 
 Connection = asyncpg.pool.PoolConnectionProxy
 """What a transaction hands out. Annotated here once, since asyncpg's own names differ for pools."""
@@ -41,13 +41,9 @@ AGAIN: tuple[type[Exception], ...] = (
 """The unit of work was unlucky: it lost a race, or its time ran out behind a lock or a slow disk. It was
 rolled back, and the same again may succeed."""
 
-
-def trouble(error: Exception) -> str:
-    """What to call it in the log: an outage is looked for elsewhere than a lock."""
-    return "database_contention" if isinstance(error, AGAIN) else "database_away"
-
-
 TROUBLE: tuple[type[Exception], ...] = (*AWAY, asyncpg.PostgresError)
+"""Whatever the database or the line to it may raise: for who does without its answer, or comes back later
+anyway, and need not know which it was."""
 
 
 SILENCE = 4.0
@@ -57,7 +53,10 @@ latency; to open a new connection over it costs more than waiting."""
 LATE = 2.0
 """Seconds after which a statement that the server should have ended has lost its connection."""
 
-CLOSE_SECONDS = 1.0
+
+def log_name(error: Exception) -> str:
+    """Of what AWAY or AGAIN lists: an outage is looked for elsewhere than a lock."""
+    return "database_contention" if isinstance(error, AGAIN) else "database_away"
 
 
 class Refused(ConnectionError):

@@ -22,13 +22,15 @@ from aio_pika.exceptions import (
 )
 
 from contracts.process import crash
+from contracts.process.amqp import dead_line_is_an_error
 from contracts.process.settings import BadSettings, BrokerSettings
-from contracts.process.waiting import CONNECT_SECONDS, until_answers
+from contracts.process.waiting import CLOSE_SECONDS, CONNECT_SECONDS, until_answers
 
 SLICE = 200
 SLICE_BYTES = 2_000_000
 
-CLOSE_SECONDS = 1.0
+AGAIN_WITHIN = 10.0
+"""Seconds after which whoever failed to publish something has begun to try again, if it still has it."""
 
 BROKER_AWAY: tuple[type[Exception], ...] = (AMQPError, OSError, TimeoutError, RuntimeError)
 
@@ -85,7 +87,7 @@ class Publisher:
         self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
-        self._failing = False
+        self._failing_until = 0.0
         self._astray = False
 
     @property
@@ -94,7 +96,7 @@ class Publisher:
 
     @property
     def connected(self) -> bool:
-        """False as well while the last publish failed: nothing gets through, whatever the line says."""
+        """False as well while publishes fail: nothing gets through, whatever the line says."""
         channel = self._channel
         alive = self._connection.connected.is_set() and (channel is None or not channel.is_closed)
         return alive and not self._failing
@@ -102,7 +104,12 @@ class Publisher:
     @property
     def astray(self) -> bool:
         """Where the last publish should have gone there is no exchange, or no queue: somebody deleted it."""
-        return self._astray
+        return self._astray and self._failing
+
+    @property
+    def _failing(self) -> bool:
+        """A failure is forgotten: its message may have gone to another process, and this one be idle."""
+        return asyncio.get_running_loop().time() < self._failing_until
 
     async def publish(self, messages: Sequence[Outgoing], *, name: str) -> None:
         """Travels in slices, each with a time limit of its own, so that no amount is too much for it."""
@@ -114,11 +121,11 @@ class Publisher:
             try:
                 await self._publish_together(rest[:size], name)
             except NotPublished as failure:
-                self._failing = True
+                self._failing_until = asyncio.get_running_loop().time() + self._timeout + AGAIN_WITHIN
                 self._astray = isinstance(failure.__cause__, PublishError | ChannelNotFoundEntity)
                 failure.left = rest
                 raise
-            self._failing = self._astray = False
+            self._failing_until = 0.0
             rest = rest[size:]
         if messages:
             crash.point(f"publish.{name}", "confirmed")
@@ -144,21 +151,22 @@ class Publisher:
             raise Unroutable("a message was returned", messages) from returned
 
     async def _publish(self, message: Outgoing, name: str) -> None:
-        exchange = await self._exchange(message.exchange)
-        await exchange.publish(
-            aio_pika.Message(
-                message.body,
-                content_type="application/json",
-                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                # Unique per publish: returned messages are matched by it, and two equal ones in flight
-                # would swap their results.
-                message_id=message.message_id or str(uuid_utils.uuid7()),
-                headers=dict(message.headers),
-            ),
-            routing_key=message.routing_key,
-            mandatory=message.mandatory,
-            timeout=self._timeout,
-        )
+        with dead_line_is_an_error():  # a task that is cancelled would count as one that was confirmed
+            exchange = await self._exchange(message.exchange)
+            await exchange.publish(
+                aio_pika.Message(
+                    message.body,
+                    content_type="application/json",
+                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                    # Unique per publish: returned messages are matched by it, and two equal ones in flight
+                    # would swap their results.
+                    message_id=message.message_id or str(uuid_utils.uuid7()),
+                    headers=dict(message.headers),
+                ),
+                routing_key=message.routing_key,
+                mandatory=message.mandatory,
+                timeout=self._timeout,
+            )
         crash.point(f"publish.{name}", "one")
 
     async def _exchange(self, name: str) -> AbstractExchange:
@@ -177,7 +185,8 @@ class Publisher:
         if channel is not None:
             try:
                 async with asyncio.timeout(CLOSE_SECONDS):
-                    await channel.close()
+                    with dead_line_is_an_error():
+                        await channel.close()
             except BROKER_AWAY:
                 pass  # it was broken already
 

@@ -10,6 +10,10 @@ S = TypeVar("S", bound=BaseSettings)
 
 PREFIX = "LEADSAGA_"
 
+CLOSING_SECONDS = 5.0
+"""What a process may need to end when all that it is connected to is away: it leaves the broker (2 s), breaks
+its work off (1 s), and closes its publisher and its pool (1 s each)."""
+
 
 class BadSettings(SystemExit):
     """Wrong or missing settings; the process does not start."""
@@ -62,8 +66,8 @@ class ProcessSettings(Settings):
 
     @property
     def finish_seconds(self) -> float:
-        """What is broken off after that has to end too, and connections to services that are away."""
-        return max(self.drain_seconds - 5, self.drain_seconds / 2)
+        """Of a short time it gets half: services are seldom away just then."""
+        return max(self.drain_seconds - CLOSING_SECONDS, self.drain_seconds / 2)
 
 
 class BrokerSettings(Settings):

@@ -1,6 +1,8 @@
-"""Waiting for a service that does not answer yet: not in silence, and not when the process is to stop."""
+"""Being told to stop, and waiting for a service that does not answer yet: not in silence, and no longer than
+until then."""
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,6 +15,9 @@ CONNECT_SECONDS = 8
 """Until an attempt to connect is given up: a server may accept, and then say nothing. On a bad line it takes
 half a dozen times half a second, both ways."""
 
+CLOSE_SECONDS = 1.0
+"""Until a connection that is being closed is dropped: what is away does not answer its farewell."""
+
 PAUSE = 0.5
 SAID_EVERY = 10
 """Tries between two log lines."""
@@ -20,6 +25,14 @@ SAID_EVERY = 10
 
 class Stopped(Exception):
     """The process was told to stop before the service answered."""
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 async def unless_stopped(work: Awaitable[T], stopping: asyncio.Event) -> T:

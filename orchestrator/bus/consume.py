@@ -26,6 +26,10 @@ log = logs.get("orchestrator")
 MAX_BYTES = 256_000
 """A request that is larger than this is not one of ours."""
 
+DEAD_AHEAD = 10
+"""Messages taken ahead from each dead-letter queue. There is one for every queue of every step, what died is
+often a whole bundle, and nobody waits for it: there is no reason to hold more."""
+
 
 @dataclass(slots=True)
 class Ears:
@@ -63,7 +67,7 @@ class Ears:
             item_type=None,
             payload=Bundle[Command],
             handler=Drain(self.loop, self.names, queue).take,
-            prefetch=10,
+            prefetch=DEAD_AHEAD,
             description=f"What could not be carried out in {queue}",
         )
 

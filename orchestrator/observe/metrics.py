@@ -17,7 +17,7 @@ UNANSWERED = Counter(
     "leadsaga_commands_unanswered_total", "Commands sent again for the third time or more", ["step"]
 )
 STALE = Counter("leadsaga_replies_stale_total", "Replies that nobody waited for any more")
-STRANGERS = Counter("leadsaga_replies_unknown_total", "Replies for sagas that do not exist")
+UNKNOWN = Counter("leadsaga_replies_unknown_total", "Replies for sagas that do not exist")
 FOREIGN = Counter(
     "leadsaga_replies_foreign_total", "Replies for sagas of a version that only another release knows"
 )

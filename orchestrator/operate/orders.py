@@ -124,7 +124,7 @@ async def expect_none_open(connection: Any, saga_id: UUID | None, dead_letter_id
         since: datetime = earlier["created_at"]
         raise Refused(
             f"{earlier['actor']} ordered {earlier['kind']} at {since:%Y-%m-%d %H:%M:%S}, "
-            "and no orchestrator has taken it yet"
+            "and no orchestrator has taken it yet: is one running?"
         )
 
 

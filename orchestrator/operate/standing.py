@@ -96,7 +96,8 @@ async def stands(connection: Any, tenant_id: str, saga_id: UUID) -> At:
         raise NotFound(f"tenant {tenant_id} has no saga {saga_id}")
     definition = sagas().get((record["saga"], record["version"]))
     if definition is None:
-        raise Refused(f"this release does not know {record['saga']} v{record['version']}")
+        version = f"{record['saga']} v{record['version']}"
+        raise Refused(f"this release does not know {version}: use the tool of a newer release")
     log = await Statements(connection).fetch("history", tenant_id, saga_id)
     return At(
         tenant_id=tenant_id,

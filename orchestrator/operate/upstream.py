@@ -18,14 +18,13 @@ from contracts.names import Names, request_key
 from contracts.process import crash
 from contracts.process.publishing import BROKER_AWAY, Outgoing, Publisher, Unconfirmed, Unroutable
 from contracts.process.settings import BadSettings, BrokerSettings, load
+from contracts.process.waiting import CLOSE_SECONDS
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from orchestrator.operate.errors import TimedOut, Unavailable
 from orchestrator.operate.session import CONNECT_SECONDS, connected, place
 
 Request = LeadRequested | CancelRequested | RefundRequested
 Result = Literal["published", "completed", "refunded", "failed", "refused", "parked"]
-
-CLOSE_SECONDS = 2
 
 _EVENT: TypeAdapter[events.Event] = TypeAdapter(events.Event)
 

@@ -64,10 +64,10 @@ class Report:
 
     outbox: Outbox = field(default_factory=Outbox)
     appended: list[tuple[SagaKey, Saga, tuple[Entry, ...]]] = field(default_factory=list)
-    strangers: int = 0
+    unknown: int = 0
     """Replies for sagas that do not exist."""
     foreign: int = 0
-    """Replies let go because another release knows the version of their saga, and this one does not."""
+    """Replies for foreign sagas, let go."""
     stale: int = 0
     """Replies that nobody waits for any more."""
 
@@ -158,7 +158,7 @@ class _Session:
             return
         work = self.work.get(key)
         if work is None:
-            self.report.strangers += 1
+            self.report.unknown += 1
             return
         news = Replied(
             at=self.at,

@@ -1,5 +1,6 @@
 """What arrives at the orchestrator, and what leaves it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -67,6 +68,21 @@ class Tick:
 
 
 Item = Asked | Answered | Died | Misunderstood | Woken | Ordered | Tick
+
+
+def size(items: Sequence[Item]) -> int:
+    """Bytes of messages that they keep whole."""
+    return sum(_size(item) for item in items)
+
+
+def _size(item: Item) -> int:
+    match item:
+        case Asked():
+            return len(item.raw)
+        case Died(letter) | Misunderstood(letter):
+            return len(letter.message)
+        case Answered() | Woken() | Ordered() | Tick():
+            return 0
 
 
 @dataclass(slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.process import crash, logs
-from contracts.process.postgres import AGAIN, AWAY, trouble
+from contracts.process.postgres import AGAIN, AWAY, log_name
 from orchestrator.observe import metrics
 from orchestrator.run import letters
 from orchestrator.run.group import Report, Surroundings, process
-from orchestrator.run.items import Answered, Asked, Item, Outbox, Woken
+from orchestrator.run.items import Answered, Asked, Item, Outbox, Woken, size
 from orchestrator.store.port import Letter, SagaKey
 
 log = logs.get("orchestrator")
@@ -22,6 +22,10 @@ PAUSE = 0.5
 
 LUCK = 5
 """Tries of a group that lost a race (deadlock, serialization) before it is taken apart."""
+
+MOST_BYTES = 8_000_000
+"""Of messages in one group. What is not understood is stored as it came, and may be large: one statement that
+stores too much of it takes longer than a statement may, or is more than Postgres takes at all (1 GB)."""
 
 Publish = Callable[[Outbox], Awaitable[None]]
 """Returns when everything is confirmed, however long that takes."""
@@ -50,9 +54,14 @@ class Loop:
         """Returns when the items are committed and all they led to is confirmed by the broker. Then, and only
         then, their source may be acknowledged."""
         if items:
-            handled = asyncio.get_running_loop().create_future()
-            self.inbox.put_nowait(_Delivered(items, handled))
-            await handled
+            delivered = _Delivered(items, asyncio.get_running_loop().create_future())
+            self.inbox.put_nowait(delivered)
+            try:
+                await delivered.handled
+            except asyncio.CancelledError:
+                # It comes again. While the database is away that may happen often, and would pile up here.
+                delivered.items = ()
+                raise
 
     async def wake(self, keys: Sequence[SagaKey]) -> None:
         fresh = [key for key in keys if key not in self.woken]
@@ -65,27 +74,35 @@ class Loop:
     async def run(self) -> None:
         """One group after another, for ever. Several may run side by side: sagas are locked in one order."""
         while True:
-            taken = [await self.inbox.get()]
-            size = len(taken[0].items)
-            while size < self.most and not self.inbox.empty():
-                taken.append(self.inbox.get_nowait())
-                size += len(taken[-1].items)
-            # Whose consumer was cancelled meanwhile gets its message again: nothing is lost by handling it.
+            taken = await self._take()
+            items = [item for each in taken for item in each.items]
+            if not items:
+                continue
+            # Whose consumer is cancelled meanwhile gets its message again: nothing is lost by handling it.
             with metrics.GROUP_SECONDS.time():
-                report = await self._patiently([item for each in taken for item in each.items])
+                report = await self._patiently(items)
                 await self.publish(report.outbox)
-            metrics.GROUP_SIZE.observe(size)
+            metrics.GROUP_SIZE.observe(len(items))
             self.tell(report)
             for each in taken:
                 if not each.handled.done():
                     each.handled.set_result(None)
+
+    async def _take(self) -> list[_Delivered]:
+        taken = [await self.inbox.get()]
+        items, weight = len(taken[0].items), size(taken[0].items)
+        while items < self.most and weight < MOST_BYTES and not self.inbox.empty():
+            taken.append(self.inbox.get_nowait())
+            items += len(taken[-1].items)
+            weight += size(taken[-1].items)
+        return taken
 
     async def _patiently(self, items: Sequence[Item]) -> Report:
         while True:
             try:
                 return await self._group(items)
             except (*AWAY, *AGAIN) as error:
-                log.warning(trouble(error), **logs.fault(error))
+                log.warning(log_name(error), **logs.fault(error))
                 await asyncio.sleep(PAUSE)
                 # The commit may have succeeded with nobody there to hear it, as in a crash.
                 items = [_again(item) for item in items]
@@ -118,7 +135,7 @@ class Loop:
                 whole.outbox.commands.setdefault(queue, []).extend(commands)
             whole.outbox.events += part.outbox.events
             whole.appended += part.appended
-            whole.strangers += part.strangers
+            whole.unknown += part.unknown
             whole.stale += part.stale
             whole.foreign += part.foreign
         return whole

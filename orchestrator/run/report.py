@@ -17,12 +17,12 @@ log = logs.get("orchestrator")
 
 def tell(report: Report) -> None:
     metrics.STALE.inc(report.stale)
-    if report.strangers:
-        metrics.STRANGERS.inc(report.strangers)
-        log.warning("reply_for_unknown_saga", count=report.strangers)
+    if report.unknown:
+        metrics.UNKNOWN.inc(report.unknown)
+        log.warning("reply_for_unknown_saga", count=report.unknown)
     if report.foreign:
         metrics.FOREIGN.inc(report.foreign)
-        log.warning("reply_for_another_release", count=report.foreign)
+        log.warning("reply_for_foreign_saga", count=report.foreign)
     for key, saga, entries in report.appended:
         for entry in entries:
             _entry(key, saga, entry)

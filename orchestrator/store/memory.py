@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from orchestrator.core.log import Entry
-from orchestrator.store.codec import read_entry
 from orchestrator.store.memory_group import MemoryGroup
 from orchestrator.store.memory_tables import Tables, Tenant
 from orchestrator.store.port import EventOut, Gauges, Group, Letter, Order, SagaKey, SagaVersion
@@ -94,10 +92,6 @@ class MemoryStore:
         async with self._writing() as tables:
             for event_id in ids:
                 tables.events.pop(event_id, None)
-
-    async def history(self, key: SagaKey) -> list[Entry]:
-        row = self._tables.sagas.get(key)
-        return [read_entry(text) for text in row.log] if row is not None else []
 
     async def gauges(self) -> Gauges:
         sagas = self._tables.sagas.values()

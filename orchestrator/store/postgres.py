@@ -7,9 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from contracts.process.postgres import Database
-from orchestrator.core.log import Entry
 from orchestrator.store import postgres_rows as rows
-from orchestrator.store.codec import read_entry
 from orchestrator.store.port import EventOut, Gauges, Group, Order, SagaKey, SagaVersion
 from orchestrator.store.postgres_group import PostgresGroup
 from orchestrator.store.statements import Statements
@@ -44,9 +42,6 @@ class PostgresStore:
     async def delete_events(self, ids: Collection[UUID]) -> None:
         if ids:
             await self._fetch("delete_events", list(ids))
-
-    async def history(self, key: SagaKey) -> list[Entry]:
-        return [read_entry(record["entry"]) for record in await self._fetch("history", *key)]
 
     async def gauges(self) -> Gauges:
         (record,) = await self._fetch("gauges")

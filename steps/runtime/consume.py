@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,14 +16,14 @@ from contracts.messages import Command, Reply
 from contracts.names import REPLIES, Names, event_key, heard_queue
 from contracts.process import logs
 from contracts.process.consuming import Delivery, Subscription
-from contracts.process.postgres import AGAIN, AWAY, trouble
+from contracts.process.postgres import AGAIN, AWAY, log_name
 from contracts.process.publishing import NotPublished, Outgoing, Publishes
 from steps.runtime import observe
 from steps.runtime.batch import UNANSWERABLE, Answers, run_alone, run_batch
 from steps.runtime.effects import NO_SAGA, Memory
 from steps.runtime.heard import hear
 from steps.runtime.patience import PAUSE, patiently
-from steps.runtime.single import POISON, run_single
+from steps.runtime.single import POISON, DatabaseAway, run_single
 from steps.runtime.step import Batch, Single, Step, Work
 from steps.runtime.suspect import run_suspects
 
@@ -31,6 +31,11 @@ log = logs.get("runtime")
 
 SUSPECT_FROM = 2
 """A bundle delivered more often than this may hold a command that kills its process."""
+
+FORGIVEN = 20
+"""Deliveries of a bundle that may be broken off with nobody to blame. A command that blocks its process for
+longer than the broker waits, and then goes on, kills nobody, loses its channel each time, and would be begun
+for ever: after these, to be broken off counts as a death."""
 
 ERRORS = {POISON: "Poison", NO_SAGA: "NoSaga", UNANSWERABLE: "Unanswerable"}
 """The class of each reason to give a command up."""
@@ -167,14 +172,14 @@ class _Queue:
     work: Work
 
     async def take(self, delivery: Delivery) -> None:
-        commands, strangers = self._sort(delivery.sound)
+        commands, misplaced = self._sort(delivery.sound)
         with (
             observe.SECONDS.labels(self.name).time(),
             observe.RUNNING.labels(self.name).track_inprogress(),
             structlog.contextvars.bound_contextvars(**_ids(commands)),
         ):
             answers = await self._run(commands, delivery)
-            answers.dead += strangers
+            answers.dead += misplaced
             await self.consumer.publish(answers)
             await self.consumer.bury(self.name, delivery, answers.dead)
         for reply in answers.replies:
@@ -182,42 +187,47 @@ class _Queue:
         self.consumer.taken.set()
 
     def _sort(self, commands: list[Command]) -> tuple[list[Command], list[tuple[Command, str]]]:
-        mine, strangers = [], []
+        mine, misplaced = [], []
         step = self.consumer.step
         for command in commands:
             queue = step.name if command.direction == "do" else step.undo_name
             if command.step == step.name and queue == self.name:
                 mine.append(command)
             else:
-                strangers.append((command, f"a command of another queue arrived in {self.name}"))
-        return mine, strangers
+                misplaced.append((command, f"a command of another queue arrived in {self.name}"))
+        return mine, misplaced
 
     async def _run(self, commands: list[Command], delivery: Delivery) -> Answers:
         memory, client = self.consumer.memory, self.consumer.client
+        forgiving = delivery.count < FORGIVEN
         match self.work:
             case Batch() as batch if delivery.count < SUSPECT_FROM:
                 return await patiently(lambda: run_batch(memory, batch, commands))
             case Batch() as batch:
                 async with self.consumer.alone:
-                    return await run_suspects(memory, commands, partial(run_alone, memory, batch))
+                    run = partial(run_alone, memory, batch)
+                    return await run_suspects(memory, commands, run, forgiving=forgiving)
             case Single() as single:
                 answers = Answers()
+                again = delivery.redelivered
+                run_one = partial(run_single, memory, single, client, redelivered=again, forgiving=forgiving)
                 async with self.consumer.alone if delivery.count >= SUSPECT_FROM else nullcontext():
                     for command in commands:
-                        answers.add(await _single(memory, single, client, command, delivery.redelivered))
+                        answers.add(await _resuming(partial(run_one, command)))
                 return answers
 
 
-async def _single(memory: Memory, work: Single, client: Any, command: Command, redelivered: bool) -> Answers:
-    """Like any redelivery, another try after the database was away takes over what it had begun itself."""
+async def _resuming(run: Callable[..., Awaitable[Answers]]) -> Answers:
+    """Like any redelivery, another try after the database was away takes over what it had begun itself; if it
+    had begun nothing, it is as new as before."""
     resumed = False
     while True:
         try:
-            return await run_single(memory, work, client, command, redelivered=redelivered, resumed=resumed)
+            return await run(resumed=resumed)
         except (*AWAY, *AGAIN) as error:
-            log.warning(trouble(error), **logs.fault(error))
+            log.warning(log_name(error), **logs.fault(error))
             await asyncio.sleep(PAUSE)
-            resumed = True
+            resumed = resumed or isinstance(error, DatabaseAway)
 
 
 def _named(command: Command) -> str:

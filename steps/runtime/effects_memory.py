@@ -129,7 +129,7 @@ class MemoryEffects:
         self.connection.effects[key] = replace(row, effect=replace(row.effect, **changes))  # type: ignore[arg-type]  # the fields of an Effect
 
 
-class MemoryMemory:
+class VolatileMemory:
     """Transactions run one after the other."""
 
     def __init__(

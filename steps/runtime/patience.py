@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from contracts.process import logs
-from contracts.process.postgres import AGAIN, AWAY, trouble
+from contracts.process.postgres import AGAIN, AWAY, log_name
 
 log = logs.get("runtime")
 T = TypeVar("T")
@@ -22,5 +22,5 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except (*AWAY, *AGAIN) as error:
-            log.warning(trouble(error), **logs.fault(error))
+            log.warning(log_name(error), **logs.fault(error))
             await asyncio.sleep(PAUSE)

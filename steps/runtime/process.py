@@ -23,7 +23,6 @@ from contracts.process.lifecycle import (
     consumers_running,
     keep_watch,
     readiness,
-    stop_on_signals,
     working,
 )
 from contracts.process.postgres import TROUBLE, Database, connect
@@ -31,7 +30,8 @@ from contracts.process.publishing import NotPublished, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
 from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
-from contracts.process.waiting import Stopped, unless_stopped
+from contracts.process.waiting import Stopped, stop_on_signals, unless_stopped
+from contracts.process.watchdog import ends_when_blocked
 from steps.runtime import observe
 from steps.runtime.consume import Consumer
 from steps.runtime.effects_postgres import PostgresMemory
@@ -98,6 +98,7 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
     names, checks = Names(broker_settings.queue_prefix), dict(STARTING)
     label = _label(steps)
     async with AsyncExitStack() as stack:
+        stack.enter_context(ends_when_blocked())
         await stack.enter_async_context(serving(process, checks))
         url = own.steps_url.get_secret_value()
         database = await stack.enter_async_context(connect(url, pool, name=label, stopping=stopping))

@@ -32,7 +32,8 @@ POISON = "it was begun 3 times and its process died each time"
 
 
 class DatabaseAway(ConnectionError):
-    """The database went away at a checkpoint: no answer of the step's, so no attempt is spent on it."""
+    """The database went away when the attempt had begun, or nobody knows whether it had. That is no answer of
+    the step's, so no attempt is spent on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class LockedAttempt:
             raise DatabaseAway(type(error).__name__) from error
 
 
-async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
+async def run_single(  # noqa: PLR0913 - the last three are flags of the delivery
     memory: Memory,
     work: Single,
     client: Any,
@@ -79,10 +80,12 @@ async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
     *,
     redelivered: bool,
     resumed: bool = False,
+    forgiving: bool = True,
 ) -> Answers:
-    """One attempt from its first lock to its committed answer. Raises what `AWAY` lists when the database
-    cannot be reached (call it again, as `resumed`), and CancelledError when the process stops: the command
-    then comes again. Both take over from any other run of the attempt, which is fenced from then on."""
+    """One attempt from its first lock to its committed answer. Raises DatabaseAway (call it again, as
+    `resumed`), what `AWAY` and `AGAIN` list when it had begun nothing, and CancelledError when the process
+    stops: the command then comes again, and this beginning counts only if it is not `forgiving`. Redelivered
+    or resumed, it takes over from any other run of the attempt, which is fenced from then on."""
     try:
         begun = await _begin(memory, command, redelivered=redelivered, resumed=resumed)
     except NoSaga as error:
@@ -94,7 +97,8 @@ async def run_single(  # noqa: PLR0913 - the last two are flags of the delivery
     except Fenced:
         return Answers()
     except asyncio.CancelledError:
-        await asyncio.shield(interrupted(memory, command, begun.run))
+        if forgiving:
+            await asyncio.shield(interrupted(memory, command, begun.run))
         raise
     # The outside world has been asked: an answer that cannot be stored just now is not worth asking again.
     answer = outcome if begun.first else _as_doubtful(command, outcome)
@@ -121,21 +125,28 @@ class _Begun:
 
 
 async def _begin(memory: Memory, command: Command, *, redelivered: bool, resumed: bool) -> Answers | _Begun:
-    async with memory.transaction(command.tenant_id, name="single.begin") as effects:
-        effect = (await effects.lock([command]))[command.saga_id]
-        ruling = rule(effect, command.direction, command.attempt)
-        if isinstance(ruling, Repeat):
-            return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
-        if not isinstance(ruling, Run):
-            return Answers()
-        # The orchestrator sends a command again when its answer is late. Its first copy is still held by
-        # the broker, which delivers it again (flagged) should its runner have died: do not run beside it.
-        if not (redelivered or resumed) and await effects.is_running(command):
-            return Answers()
-        start = await effects.mark_started(command, resumed=resumed)
-        if start.starts > MAX_STARTS:
-            return Answers(dead=[(command, POISON)])
-        return _Begun(first=effect.attempt < command.attempt, run=start.run)
+    marking = False
+    try:
+        async with memory.transaction(command.tenant_id, name="single.begin") as effects:
+            effect = (await effects.lock([command]))[command.saga_id]
+            ruling = rule(effect, command.direction, command.attempt)
+            if isinstance(ruling, Repeat):
+                return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
+            if not isinstance(ruling, Run):
+                return Answers()
+            # The orchestrator sends a command again when its answer is late. Its first copy is still held by
+            # the broker, which delivers it again (flagged) should its runner have died: do not run beside it.
+            if not (redelivered or resumed) and await effects.is_running(command):
+                return Answers()
+            marking = True
+            start = await effects.mark_started(command, resumed=resumed)
+            if start.starts > MAX_STARTS:
+                return Answers(dead=[(command, POISON)])
+            return _Begun(first=effect.attempt < command.attempt, run=start.run)
+    except AWAY as error:
+        if marking:
+            raise DatabaseAway(type(error).__name__) from error
+        raise
 
 
 async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Outcome:

@@ -61,8 +61,6 @@ class Batch:
 
     run: BatchFunction
     announce: AnnounceFunction | None = None
-    most: int = 200
-    """Commands in one bundle, and unacknowledged at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +70,6 @@ class Single:
     run: SingleFunction
     side_by_side: int | None = None
     """In one process; None = as its settings say."""
-    most: int = 1
 
 
 Work = Batch | Single

@@ -17,8 +17,11 @@ async def run_suspects(
     memory: Memory,
     commands: Sequence[Command],
     run: Callable[[Command], Awaitable[Answers]],
+    *,
+    forgiving: bool = True,
 ) -> Answers:
-    """Waits for a database that is away. Cancelled, it takes back the mark of the command it broke off."""
+    """Waits for a database that is away. Cancelled, it takes back the mark of the command it broke off, if it
+    is `forgiving`."""
     answers = Answers()
     for command in commands:
         try:
@@ -33,7 +36,7 @@ async def run_suspects(
             # Not marked again while the database is away: that would look like a death.
             answers.add(await patiently(partial(run, command)))
         except asyncio.CancelledError:
-            if start is not None:
+            if start is not None and forgiving:
                 await asyncio.shield(interrupted(memory, command, start.run))
             raise
     return answers

@@ -1,6 +1,7 @@
 """One running system a module: tests in it use tenants of their own, and so do not disturb each other."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import pytest_asyncio
@@ -9,6 +10,7 @@ from tests.kit.broker import own_prefix
 from tests.kit.database import cloned
 from tests.kit.sandbox import running_sandbox
 from tests.kit.system import RunningSystem, running_system
+from tests.kit.zygote import ForkedChildren, zygote
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -22,6 +24,7 @@ async def system(
     """A module that sets `APART = True` gets a process for each step."""
     directory = tmp_path_factory.mktemp("system")
     async with (
+        zygote() as forks,
         cloned(admin_url, template) as database_url,
         own_prefix(amqp_url) as prefix,
         running_sandbox(directory / "sandbox") as sandbox_url,
@@ -32,6 +35,7 @@ async def system(
             sandbox_url,
             directory,
             apart=getattr(request.module, "APART", False),
+            make_children=partial(ForkedChildren, zygote=forks),
         ) as running,
     ):
         yield running

@@ -59,11 +59,11 @@ async def test_replies_for_steps_that_are_not_awaited_change_nothing(system: Run
 async def test_a_reply_in_the_name_of_another_tenant_changes_nothing(system: RunningSystem) -> None:
     mallory, victim = await system.tenant(), await system.tenant()
     request, saga_id = await _generating(system, victim)
-    before, strangers = await _saga(system, saga_id), await system.metric("orchestrator", UNKNOWN)
+    before, unknown = await _saga(system, saga_id), await system.metric("orchestrator", UNKNOWN)
 
     await system.upstream.send_replies(_reject(mallory, saga_id, "generate_leads"))
 
-    await system.until_metric("orchestrator", UNKNOWN, strangers + 1)
+    await system.until_metric("orchestrator", UNKNOWN, unknown + 1)
     assert before == await _saga(system, saga_id)
     assert "completed" == (await system.upstream.outcome(request)).event
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
 WARM_UP = 1_000
 REQUESTS = 5_000
-POISON = 1_000
+NONSENSE = 1_000
 AT_A_TIME = 500
 MOST_MB = 20.0
 PATIENCE = 90.0
@@ -88,9 +88,9 @@ async def test_requests_that_wait_and_messages_that_nobody_understands_take_no_m
 
     await orchestrator.accepts(WARM_UP, REQUESTS)
     waiting = resident_mb(orchestrator.pid)
-    nonsense = [json.dumps({"v": 1, "number": number}).encode() for number in range(POISON)]
+    nonsense = [json.dumps({"v": 1, "number": number}).encode() for number in range(NONSENSE)]
     await asyncio.gather(*(orchestrator.upstream.send_raw(body, "acme.lead_requested") for body in nonsense))
-    await orchestrator.until_counted("dead_letters", POISON)
+    await orchestrator.until_counted("dead_letters", NONSENSE)
     flooded = resident_mb(orchestrator.pid)
 
     assert REQUESTS - 10 == await orchestrator.sql.fetchval(

@@ -4,7 +4,6 @@ alone ends in the dead letters, with a reason, and goes on once its cause is men
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,13 +14,11 @@ from contracts.messages import Command
 from contracts.requests import LeadRequested
 from steps import catalogue
 from tests.kit.asking import lead_request
-from tests.kit.broker import own_prefix
-from tests.kit.database import cloned
+from tests.kit.mortal import own_system
 from tests.kit.operator import leadsaga
 from tests.kit.outsider import PATIENCE
-from tests.kit.sandbox import free_port, running_sandbox, until
-from tests.kit.system import RunningSystem, Tenant, running_system
-from tests.kit.zygote import ForkedChildren, zygote
+from tests.kit.sandbox import free_port, until
+from tests.kit.system import RunningSystem, Tenant
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -34,23 +31,8 @@ SLOW = 1.0
 async def system(
     admin_url: str, template: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningSystem]:
-    """Forked from a zygote, so that to start a process again takes no time."""
-    directory = tmp_path_factory.mktemp("killable")
-    async with (
-        zygote() as forks,
-        cloned(admin_url, template) as database_url,
-        own_prefix(amqp_url) as prefix,
-        running_sandbox(directory / "sandbox") as sandbox_url,
-        running_system(
-            database_url,
-            amqp_url,
-            prefix,
-            sandbox_url,
-            directory,
-            make_children=partial(ForkedChildren, zygote=forks),
-        ) as running,
-    ):
-        yield running
+    async with own_system(admin_url, template, amqp_url, tmp_path_factory.mktemp("killable")) as mortal:
+        yield mortal.system
 
 
 @asynccontextmanager
@@ -83,7 +65,8 @@ async def with_killable(system: RunningSystem, step: str) -> AsyncIterator[None]
         await asyncio.gather(watching, return_exceptions=True)
         await system.kill(step)
         del system.children.running[step]
-    assert deaths == [] or all(step in death for death in deaths)
+    assert deaths
+    assert all(step in death for death in deaths)
 
 
 def asking(tenant: Tenant, *does: str) -> list[LeadRequested]:

@@ -68,39 +68,12 @@ async def ledger_and_stripe(home: Path) -> tuple[int, int]:
         return int(net), sum(int(row["total"]) for row in await admin.usage())
 
 
-async def test_everything_killed_in_the_middle_finishes_after_a_restart_on_the_same_data() -> None:
+async def test_killed_at_any_moment_it_starts_again_on_the_same_directory_and_everything_finishes() -> None:
     async with reachable_directory() as directory:
         home = directory / "home"
         up = {"LEADSAGA_HOME": str(home), "LEADSAGA_TIME_SCALE": "0.05"}
         async with program(directory, "up", **up) as first:
-            await first.says(READY)
-            sandbox = environment(home)["LEADSAGA_DISCORD_BASE_URL"].removesuffix("/discord")
-            async with SandboxAdmin(sandbox) as admin:
-                await admin.settings(anthropic_latency_seconds=0.3)
-            async with listening(upstream_of(home)) as upstream:
-                await upstream.publish(REQUESTS)
-                await until(lambda: _delivered(upstream, IN_THE_MIDDLE), 60)
-            # And with it, by SIGKILL, all that it started: servers, sandbox, orchestrator, steps.
-            first.process.kill()
-            await first.process.wait()
-        await until(lambda: _all_dead(directory))
-        async with program(directory, "up", **up) as second:
-            await second.says(READY)
-            await until(lambda: _ended(home, len(REQUESTS)), 120)
-            net, told = await ledger_and_stripe(home)
-            assert told == net
-            assert net == sum(request.leads for request in REQUESTS)
-            second.interrupt()
-            assert await second.ends() == 130
-        assert processes_of(directory) == []
-
-
-async def test_killed_while_it_sets_up_its_tenants_it_starts_again_on_the_same_directory() -> None:
-    async with reachable_directory() as directory:
-        home = directory / "home"
-        up = {"LEADSAGA_HOME": str(home), "LEADSAGA_TIME_SCALE": "0.05"}
-        async with program(directory, "up", **up) as first:
-            # The plans and the first tenant are there, the second is being added.
+            # The plans are there, tenants are being added.
             await until(_exists(home / "logs" / "tenant-nordwind.console.log"), 120)
             first.process.kill()
             await first.process.wait()
@@ -111,10 +84,31 @@ async def test_killed_while_it_sets_up_its_tenants_it_starts_again_on_the_same_d
         async with program(directory, "up", **up) as second:
             await second.says(READY)
             assert await tenants(home) == sorted(tenant.tenant_id for tenant in TENANTS)
+            await _in_the_middle(home)
+            # And with it, by SIGKILL, all that it started: servers, sandbox, orchestrator, steps.
+            second.process.kill()
+            await second.process.wait()
+        await until(lambda: _all_dead(directory))
+        async with program(directory, "up", **up) as third:
+            await third.says(READY)
+            await until(lambda: _ended(home, len(REQUESTS)), 120)
+            net, told = await ledger_and_stripe(home)
+            assert told == net
+            assert net == sum(request.leads for request in REQUESTS)
             async with program(directory, "down", **up) as down:
                 await down.says("stopped")
-            assert await second.ends() == 130
+            assert await third.ends() == 130
         assert processes_of(directory) == []
+
+
+async def _in_the_middle(home: Path) -> None:
+    """Returns when some requests have ended, and others have not."""
+    sandbox = environment(home)["LEADSAGA_DISCORD_BASE_URL"].removesuffix("/discord")
+    async with SandboxAdmin(sandbox) as admin:
+        await admin.settings(anthropic_latency_seconds=0.3)
+    async with listening(upstream_of(home)) as upstream:
+        await upstream.publish(REQUESTS)
+        await until(lambda: _delivered(upstream, IN_THE_MIDDLE), 60)
 
 
 def _exists(file: Path) -> Callable[[], Awaitable[bool]]:

@@ -13,7 +13,7 @@ from tests.kit.system import RunningSystem
 AT_A_TIME = 500
 
 
-async def poison(system: RunningSystem, count: int) -> int:
+async def nonsense(system: RunningSystem, count: int) -> int:
     """About `count` of them: half cannot be read, half are commands that cannot be carried out. Returns how
     many were sent; each becomes a dead letter."""
     queues = [queue for name in catalogue.names() for queue in catalogue.find(name).work()]

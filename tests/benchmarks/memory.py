@@ -1,4 +1,4 @@
-"""Does memory stay flat? 100,000 requests that wait, an hour without Stripe and Discord, a flood of poison.
+"""Does memory stay flat? 100,000 requests that wait, an hour without Stripe and Discord, a flood of nonsense.
 
 `make bench-memory` runs it on services of its own, takes about ten minutes, and writes results/memory.json
 and memory.md. Ends with status 1 when a process grew. With `--small` it only shows that it works.
@@ -20,7 +20,7 @@ import aio_pika
 from contracts.requests import LeadRequested
 from deploy.local.place import temporary
 from deploy.local.services import services
-from tests.benchmarks.flood import poison
+from tests.benchmarks.flood import nonsense
 from tests.benchmarks.report import surroundings, table
 from tests.benchmarks.rss import Watch, flat, plain, watching
 from tests.kit.broker import own_prefix
@@ -45,7 +45,7 @@ class Size:
 
     warm_up: int
     requests: int
-    poison: int
+    nonsense: int
     hour: float
     settle: float
 
@@ -58,8 +58,8 @@ class Size:
         }
 
 
-FULL = Size(warm_up=3_000, requests=100_000, poison=10_000, hour=120.0, settle=30.0)
-SMALL = Size(warm_up=200, requests=1_000, poison=400, hour=10.0, settle=3.0)
+FULL = Size(warm_up=3_000, requests=100_000, nonsense=10_000, hour=120.0, settle=30.0)
+SMALL = Size(warm_up=200, requests=1_000, nonsense=400, hour=10.0, settle=3.0)
 
 
 class _Deaf(list[Any]):
@@ -78,7 +78,7 @@ async def measure(size: Size, say: Callable[[str], None]) -> int:
                 "warm-up": _warm_up(system, tenants, size),
                 "requests waiting": _wait_in_line(system, tenants, size),
                 "hour without vendors": _without_vendors(system, size),
-                "poison flood": _flood(system, size),
+                "nonsense flood": _flood(system, size),
             }
             done: dict[str, Any] = {}
             for phase, doing in work.items():
@@ -151,7 +151,7 @@ async def _accepted(system: RunningSystem, least: int) -> None:
 
 async def _warm_up(system: RunningSystem, tenants: list[Tenant], size: Size) -> dict[str, Any]:
     await _ask(system, tenants, "warm", size.warm_up)
-    await poison(system, size.warm_up // 30)
+    await nonsense(system, size.warm_up // 30)
     await _accepted(system, size.warm_up)
     await system.until_sql("SELECT count(*) > 0 FROM sagas WHERE status = 'completed'")
     return await _standing(system)
@@ -175,7 +175,7 @@ async def _without_vendors(system: RunningSystem, size: Size) -> dict[str, Any]:
 
 async def _flood(system: RunningSystem, size: Size) -> dict[str, Any]:
     count = "SELECT count(*) FROM dead_letters"
-    wanted = int(await system.sql.fetchval(count)) + await poison(system, size.poison)
+    wanted = int(await system.sql.fetchval(count)) + await nonsense(system, size.nonsense)
 
     async def buried() -> bool:
         return int(await system.sql.fetchval(count)) >= wanted

@@ -6,18 +6,22 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deploy.local.place import temporary
+from deploy.local.services import ServicesError
 from tests.chaos.report import report
 from tests.chaos.run import Plan, chaos
 
 INTERRUPTED = 130
+NO_SERVICES = 69
+"""EX_UNAVAILABLE of sysexits.h."""
 
 
-def main() -> int:
+def parsed(arguments: Sequence[str] | None = None) -> Any:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="of load; quiet and checks come on top")
     parser.add_argument("--seed", type=int, default=1, help="of load, faults and blows")
@@ -25,23 +29,34 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two blows, on average")
     parser.add_argument("--patience", type=float, default=180.0, help="seconds until all must be quiet")
     parser.add_argument("--keep", type=Path, help="a new directory for data and logs, which stay")
-    arguments = parser.parse_args()
-    # Clients of a broker that is being killed have a lot to say.
-    for name in ("aiormq", "aio_pika"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    plan = Plan(
+    return parser.parse_args(arguments)
+
+
+def plan_of(arguments: Any) -> Plan:
+    return Plan(
         seed=arguments.seed,
         load_seconds=arguments.minutes * 60,
         settle_seconds=arguments.patience,
         blow_every=arguments.every,
         window=arguments.orders,
     )
+
+
+def main() -> int:
+    arguments = parsed()
+    plan = plan_of(arguments)
+    # Clients of a broker that is being killed have a lot to say.
+    for name in ("aiormq", "aio_pika"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with _place(arguments.keep) as directory:
         try:
             result = asyncio.run(chaos(plan, directory, _say))
         except KeyboardInterrupt:
             _say("interrupted; everything that was started is stopped")
             return INTERRUPTED
+        except ServicesError as error:
+            _say(f"{type(error).__name__}: {error}")
+            return NO_SERVICES
         for line in report(plan, result):
             _say(line)
         _say(_effort(len(result.history.sagas)))

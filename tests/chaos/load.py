@@ -16,6 +16,7 @@ from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from tests.chaos.tenants import Tenant
 from tests.chaos.upstream import Message, Upstream
 from tests.kit.history.records import AskedRequest, HeardEvent
+from tests.kit.history.upstream import asked_request
 
 TRADES = ("bakeries", "dentists", "bicycle makers", "freight forwarders", "notaries", "breweries")
 PLACES = ("Porto", "Antwerp", "Utrecht", "Gdansk", "Lyon", "Graz")
@@ -187,7 +188,7 @@ class Load:
         while self.outbox:
             batch = self.outbox[:BATCH]
             await upstream.publish([_message(request) for request in batch])
-            self.asked |= {_asked(request) for request in batch if not isinstance(request, bytes)}
+            self.asked |= {asked_request(request) for request in batch if not isinstance(request, bytes)}
             del self.outbox[: len(batch)]
 
 
@@ -213,13 +214,3 @@ def _message(request: AnyRequest | bytes) -> Message:
     if isinstance(request, bytes):
         return Message("tenant-00.lead_requested", request)
     return Message(request_key(request.tenant_id, request.type), request.model_dump_json().encode())
-
-
-def _asked(request: AnyRequest) -> AskedRequest:
-    match request:
-        case RefundRequested():
-            return AskedRequest(tenant_id=request.tenant_id, kind="refund", id=request.refund_id)
-        case CancelRequested():
-            return AskedRequest(tenant_id=request.tenant_id, kind="cancel", id=request.request_id)
-        case _:
-            return AskedRequest(tenant_id=request.tenant_id, kind="lead", id=request.request_id)

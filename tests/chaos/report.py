@@ -8,7 +8,6 @@ from tests.chaos.havoc import Recovery
 from tests.chaos.run import Plan, Result
 from tests.kit.history.notices import exceptions
 from tests.kit.history.story import story
-from tests.kit.history.violation import Violation
 
 STORIES = 3
 SHOWN = 20
@@ -32,7 +31,10 @@ def report(plan: Plan, result: Result) -> Iterator[str]:
 
 
 def again(plan: Plan) -> str:
-    return f"make chaos MINUTES={plan.load_seconds / 60:g} SEED={plan.seed}"
+    return (
+        f".venv/bin/python -m tests.chaos --minutes {plan.load_seconds / 60:g} --seed {plan.seed}"
+        f" --orders {plan.window} --every {plan.blow_every:g} --patience {plan.settle_seconds:g}"
+    )
 
 
 def _sagas(result: Result) -> Iterator[str]:
@@ -87,7 +89,3 @@ def _stories(result: Result) -> Iterator[str]:
     for tenant_id, saga_id in list(keys)[:STORIES]:
         yield ""
         yield from story(result.history, (tenant_id, saga_id))
-
-
-def rules_broken(violations: Sequence[Violation]) -> Counter[str]:
-    return Counter(violation.rule for violation in violations)

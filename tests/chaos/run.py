@@ -9,18 +9,16 @@ from pathlib import Path
 from random import Random
 
 from deploy.sandbox.client import SandboxAdmin
-from orchestrator.sagas import sagas
 from tests.chaos.faults import CALL_SECONDS, order_faults
 from tests.chaos.havoc import Havoc, Recovery, blows
 from tests.chaos.load import Load, orders
 from tests.chaos.settle import settled
-from tests.chaos.tenants import Tenant, drawn, settle_in
-from tests.chaos.upstream import Upstream, upstream
-from tests.chaos.world import OURS, SANDBOX, World, world
+from tests.chaos.tenants import drawn, settle_in
+from tests.chaos.upstream import upstream
+from tests.chaos.world import OURS, SANDBOX, world
 from tests.kit.history.check import check
-from tests.kit.history.postgres import read_tables
+from tests.kit.history.read import read_history
 from tests.kit.history.records import History
-from tests.kit.history.vendors import notices_said, read_vendors
 from tests.kit.history.violation import Violation
 
 TIME_SCALE = 0.2
@@ -70,7 +68,8 @@ class Result:
 
     @property
     def kept(self) -> bool:
-        return not (self.violations or self.unsettled or self.unanswered)
+        recovered = all(one.ready is not None for one in self.recoveries)
+        return recovered and not (self.violations or self.unsettled or self.unanswered)
 
 
 async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Result:
@@ -102,7 +101,13 @@ async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Resu
                 unsettled = await settled(here.database_url, ears, until)
                 progress.cancel()
             say("checking")
-            history = await _history(here, directory, tenants, load, ears)
+            history = await read_history(
+                here.database_url,
+                directory / "sandbox",
+                time_scale=TIME_SCALE,
+                heard=list(ears.heard.values()),
+                asked=list(load.asked),
+            )
             return Result(
                 history=history,
                 violations=check(history),
@@ -114,34 +119,6 @@ async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Resu
                 settled_after=time.monotonic() - ended,
                 repeated_events=ears.deliveries - len(ears.heard),
             )
-
-
-async def _history(
-    here: World, directory: Path, tenants: list[Tenant], load: Load, ears: Upstream
-) -> History:
-    tables = await read_tables(here.database_url)
-    vendors = read_vendors(directory / "sandbox")
-    webhooks = {tenant.tenant_id: tenant.webhook for tenant in tenants if tenant.webhook}
-    return History(
-        definitions=sagas(TIME_SCALE),
-        sagas=tables.sagas,
-        effects=tables.effects,
-        leads=tables.leads,
-        ledger=tables.ledger,
-        carriers=tables.carriers,
-        intents=tables.intents,
-        holds=tables.holds,
-        quotas=tables.quotas,
-        heard=list(ears.heard.values()),
-        waiting=tables.waiting,
-        dead_letters=tables.dead_letters,
-        asked=list(load.asked),
-        meters=vendors.meters,
-        meter_events=vendors.meter_events,
-        model_calls=tables.model_calls,
-        calls_at_vendor=vendors.model_calls,
-        notices=notices_said(tables.notices, vendors, webhooks),
-    )
 
 
 async def _progress(load: Load, havoc: Havoc, say: Callable[[str], None]) -> None:

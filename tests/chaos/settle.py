@@ -6,22 +6,11 @@ import time
 import asyncpg
 
 from tests.chaos.upstream import Upstream
+from tests.kit.history.quiet import under_way
 
 LOOK_SECONDS = 0.5
 SILENCE = 1.5
 """Seconds without any event until upstream has surely heard everything."""
-
-UNDER_WAY = {
-    "sagas": "SELECT count(*) FROM sagas WHERE status IN ('waiting', 'running', 'unwinding')",
-    "events": "SELECT count(*) FROM events_out",
-    "sends": "SELECT count(*) FROM intents WHERE state IN ('pending', 'sending')",
-    "usage": "SELECT count(*) FROM uncarried",
-    "owed answers": """
-        SELECT count(*) FROM effects e JOIN sagas s USING (tenant_id, saga_id)
-        WHERE e.owed AND s.status <> 'parked'
-    """,
-    "notices": "SELECT count(*) FROM notices WHERE state IN ('waiting', 'sending')",
-}
 
 
 async def settled(database_url: str, upstream: Upstream, until: float) -> dict[str, int]:
@@ -29,9 +18,7 @@ async def settled(database_url: str, upstream: Upstream, until: float) -> dict[s
     connection = await asyncpg.connect(database_url, server_settings={"search_path": "leadsaga"})
     try:
         while True:
-            heard = upstream.deliveries
-            left = {name: await connection.fetchval(query) for name, query in UNDER_WAY.items()}
-            left = {name: count for name, count in left.items() if count}
+            heard, left = upstream.deliveries, await under_way(connection)
             if time.monotonic() > until:
                 return left
             await asyncio.sleep(LOOK_SECONDS if left else SILENCE)

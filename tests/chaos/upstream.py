@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import aio_pika
-import orjson
 from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError
 
 from contracts.names import Names
 from tests.kit.history.records import HeardEvent
+from tests.kit.history.upstream import heard_event
 
 QUEUE = "chaos-outcomes"
 PREFETCH = 500
@@ -105,24 +105,6 @@ class Upstream:
             self.heard[event.event_id] = event
             self.hears(event)
         await message.ack()
-
-
-def heard_event(body: bytes) -> HeardEvent:
-    said = orjson.loads(body)
-    name = said["event"]
-    leads = {"completed": said.get("delivered"), "refunded": said.get("leads")}.get(name)
-    return HeardEvent(
-        event_id=UUID(said["event_id"]),
-        name=name,
-        tenant_id=said["tenant_id"],
-        request_id=said["request_id"],
-        saga_id=UUID(said["saga_id"]) if said["saga_id"] else None,
-        refund_id=said.get("refund_id"),
-        leads=len(said["leads"]) if name == "leads_ready" else leads,
-        part=said.get("part", 0),
-        parts=said.get("parts", 0),
-        total=said.get("total", 0),
-    )
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import yaml
 
 from contracts.process.settings import ProcessSettings
 from deploy.images import new_env
+from deploy.local.services.rabbitmq import LARGEST_MESSAGE
 from steps import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -141,3 +142,8 @@ def test_a_new_env_file_has_fresh_secrets_for_its_owner_only_and_is_never_overwr
     assert 0o600 == stat.S_IMODE(first.stat().st_mode)
     found = re.findall(r"^\w+_PASSWORD=([0-9a-f]{48})$", kept + second.read_text(), re.MULTILINE)
     assert 12 == len(set(found))
+
+
+def test_the_broker_takes_no_larger_messages_than_a_private_one() -> None:
+    text = (DEPLOY / "images" / "rabbitmq" / "leadsaga.conf").read_text()
+    assert f"max_message_size = {LARGEST_MESSAGE}" in text.splitlines()

@@ -10,24 +10,33 @@ REPOSITORY = Path(__file__).parents[2]
 MATRIX = REPOSITORY / "orchestrator" / "README.md"
 HEADING = "## What happens if"
 TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
+COLUMNS = ("if", "then", "proved by")
 FEWEST_ROWS = 40
 
 
-def rows() -> list[tuple[str, str]]:
-    """(failure, the cell that names its tests) of each row."""
+def cells() -> list[list[str]]:
+    """Of each row, the heading left out."""
     section = MATRIX.read_text(encoding="utf-8").split(HEADING, 1)[1].split("\n## ", 1)[0]
     lines = [line.strip().strip("|").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [(cells[0].strip(), cells[-1]) for cells in lines if len(cells) == 3 and cells[0].strip() != "if"]
+    return [[cell.strip() for cell in line] for line in lines[1:]]
 
 
-def functions_of(file: Path) -> set[str]:
+def rows() -> list[tuple[str, str]]:
+    """(failure, the cell that names its tests)."""
+    return [(row[0], row[-1]) for row in cells()]
+
+
+def names_in(file: Path) -> set[str]:
+    """Of its tests."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {function.name for function in functions if function.name.startswith("test_")}
 
 
 def test_the_matrix_has_rows() -> None:
     assert len(rows()) >= FEWEST_ROWS
     assert len({failure for failure, _ in rows()}) == len(rows())
+    assert [] == [row for row in cells() if len(row) != len(COLUMNS)]
 
 
 @pytest.mark.parametrize(("failure", "proof"), rows(), ids=[failure for failure, _ in rows()])
@@ -37,5 +46,5 @@ def test_each_failure_is_proved_by_tests_that_exist(failure: str, proof: str) ->
     for path, function in named:
         file = REPOSITORY / path
         assert file.is_file(), path
-        assert any(name.startswith("test_") for name in functions_of(file)), path
-        assert not function or function in functions_of(file), f"{path}::{function}"
+        assert names_in(file), path
+        assert not function or function in names_in(file), f"{path}::{function}"

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from prometheus_client import PROCESS_COLLECTOR
 from prometheus_client.metrics import MetricWrapperBase
 
 from orchestrator.observe import metrics
@@ -52,6 +53,8 @@ def _samples() -> Iterator[str]:
         yield _name(metric)
         if metric._type == "histogram":
             yield from (f"{metric._name}_{part}" for part in ("bucket", "count", "sum"))
+    for of_any_process in PROCESS_COLLECTOR.collect():
+        yield of_any_process.name
 
 
 def _alerts() -> dict[str, dict[str, object]]:
@@ -61,7 +64,7 @@ def _alerts() -> dict[str, dict[str, object]]:
 
 @pytest.mark.parametrize("alert", sorted(_alerts()))
 def test_an_alert_names_only_metrics_that_exist(alert: str) -> None:
-    named = set(re.findall(r"\b(?:leadsaga|rabbitmq)_\w+|\bup\b", str(_alerts()[alert]["expr"])))
+    named = set(re.findall(r"\b(?:leadsaga|rabbitmq|process)_\w+|\bup\b", str(_alerts()[alert]["expr"])))
     assert named
     assert set() == named - set(_samples()) - BROKER - {"up"}
 
@@ -86,6 +89,8 @@ def test_an_alert_leads_to_a_section_of_the_runbook(alert: str) -> None:
         "leadsaga_flush_lag_seconds",
         "leadsaga_orchestrator_publish_failures_total",
         "leadsaga_publish_failures_total",
+        "leadsaga_replies_foreign_total",
+        "process_start_time_seconds",
         "rabbitmq_detailed_queue_consumers",
         "up",
     ],

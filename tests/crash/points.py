@@ -4,15 +4,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, cast, get_args
+from typing import get_args
 
 from contracts.names import Names
-from orchestrator.bus.consume import Ears
+from deploy.asyncapi import subscriptions
 from orchestrator.run.items import Item
-from orchestrator.sagas import REGISTERED
 from orchestrator.store.queries import QUERIES
 from steps import catalogue
-from steps.runtime.consume import Consumer
 from steps.runtime.step import Batch, Single
 from tests.crash.points_source import Call, Source, calls_of, sources
 
@@ -116,13 +114,7 @@ def _published(code: Code) -> Values:
 
 
 def _queues(_: Code) -> Values:
-    """What the processes subscribe. None of it is ever called, so it gets nothing to work with."""
-    nothing = cast(Any, None)
-    queues = dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues())
-    subscriptions = list(Ears(nothing, nothing, Names()).subscriptions(list(queues)))
-    for step in map(catalogue.find, catalogue.names()):
-        subscriptions += Consumer(step, Names(), nothing, nothing).subscriptions()
-    for subscription in subscriptions:
+    for subscription in subscriptions(Names()):
         yield {"queue": subscription.queue}
 
 

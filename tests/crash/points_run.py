@@ -3,18 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from orchestrator.sagas import sagas
-from tests.chaos.upstream import heard_event
 from tests.crash.points_scenes import Scene
 from tests.crash.points_stages import AT_ONCE, Stage
-from tests.kit.history.check import check
-from tests.kit.history.postgres import read_tables
-from tests.kit.history.records import History
-from tests.kit.history.vendors import notices_said, read_vendors
-from tests.kit.system import TIME_SCALE, RunningSystem
+from tests.kit.system import RunningSystem
 
 DEATH_SECONDS = 40.0
 """Until a point counts as one that is never passed."""
@@ -25,24 +17,6 @@ UPDATE intents SET retry_at = now() WHERE state = 'sending';
 UPDATE notices SET retry_at = now() WHERE state = 'sending';
 UPDATE events_out SET created_at = created_at - interval '1 minute';
 """
-
-_QUIET = """
-SELECT NOT EXISTS (SELECT FROM sagas WHERE status IN ('waiting', 'running', 'unwinding'))
-    AND NOT EXISTS (SELECT FROM events_out)
-    AND NOT EXISTS (SELECT FROM notices WHERE state IN ('waiting', 'sending'))
-    AND NOT EXISTS (SELECT FROM intents WHERE state IN ('pending', 'sending', 'ambiguous'))
-    AND NOT EXISTS (SELECT FROM effects e JOIN sagas s USING (tenant_id, saga_id)
-                    WHERE e.owed AND s.status <> 'parked')
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Mortal:
-    """A system whose processes die. `database_url` is a superuser's, `sandbox` the sandbox's directory."""
-
-    system: RunningSystem
-    database_url: str
-    sandbox: Path
 
 
 async def run(system: RunningSystem, stage: Stage) -> None:
@@ -113,33 +87,3 @@ async def died(system: RunningSystem, process: str, point: str) -> None:
 async def time_passes(system: RunningSystem) -> None:
     """What the dead process had taken for itself is free again, as after its leases."""
     await system.sql.execute(_TIME_PASSES)
-
-
-async def verdict(mortal: Mortal) -> list[str]:
-    """Once nothing is under way any more: every promise that was not kept."""
-    system = mortal.system
-    await system.until_sql(_QUIET)
-    tables, vendors = await read_tables(mortal.database_url), read_vendors(mortal.sandbox)
-    webhooks = dict(await system.sql.fetch("SELECT tenant_id, url FROM discord_webhooks"))
-    history = History(
-        definitions=sagas(TIME_SCALE),
-        sagas=tables.sagas,
-        effects=tables.effects,
-        leads=tables.leads,
-        ledger=tables.ledger,
-        carriers=tables.carriers,
-        intents=tables.intents,
-        holds=tables.holds,
-        quotas=tables.quotas,
-        waiting=tables.waiting,
-        dead_letters=tables.dead_letters,
-        model_calls=tables.model_calls,
-        calls_at_vendor=vendors.model_calls,
-        meters=vendors.meters,
-        meter_events=vendors.meter_events,
-        notices=notices_said(
-            tables.notices, vendors, {tenant: url.split("/")[-2] for tenant, url in webhooks.items()}
-        ),
-        heard=[heard_event(event.model_dump_json().encode()) for event in system.upstream.heard],
-    )
-    return [str(violation) for violation in check(history)]

@@ -17,12 +17,6 @@ with it for the fourth time is given up as poison, and that is right."""
 STAGE = 12
 """Points in one test."""
 
-NEVER = {
-    "store.history:commit": "only tests and simulations read a whole log through the store",
-    "store.history:committed": "only tests and simulations read a whole log through the store",
-}
-"""Points that no process in production comes by."""
-
 SCENES: tuple[tuple[str, type[Scene], tuple[str, ...]], ...] = (
     ("steps", trouble.NoticeFails, ("rounds.notices.failed:*",)),
     ("steps", trouble.FlushFails, ("rounds.flush.failed:*",)),
@@ -104,11 +98,10 @@ def _kills(process: str) -> Iterator[tuple[str, type[Scene]]]:
 
 
 def matching(patterns: tuple[str, ...]) -> list[str]:
-    found = [point for point in all_points() if any(fnmatchcase(point, pattern) for pattern in patterns)]
-    return [point for point in found if point not in NEVER]
+    return [point for point in all_points() if any(fnmatchcase(point, pattern) for pattern in patterns)]
 
 
 def without_a_scene() -> list[str]:
     """Points that no test dies at."""
     died_at = {point for stage in stages() for point, _ in stage.kills}
-    return [point for point in all_points() if point not in {*died_at, *matching(BY_THE_TOOL), *NEVER}]
+    return [point for point in all_points() if point not in {*died_at, *matching(BY_THE_TOOL)}]

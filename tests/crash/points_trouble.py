@@ -87,6 +87,7 @@ class StepFails(Sabotaged):
     refused = "INSERT ON holds"
 
     async def ends(self) -> None:
+        # Its attempts may be spent before the last of the deaths, after which it is mended.
         await self.system.upstream.outcome(self.request, "completed", "failed")
 
 

@@ -5,9 +5,10 @@ import asyncio
 
 import pytest
 
-from tests.crash.points_run import Mortal, run, verdict
+from tests.crash.points_run import run
 from tests.crash.points_stages import BY_THE_TOOL, Stage, matching, stages, without_a_scene
 from tests.crash.points_tool import Desk
+from tests.kit.mortal import Mortal, verdict
 
 pytestmark = pytest.mark.services
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.kit.asking import lead_request
 from tests.kit.breakable import Breakable
+from tests.kit.outsider import PATIENCE
+from tests.kit.sandbox import until
 from tests.kit.system import Tenant
 
 pytestmark = [
@@ -21,8 +23,8 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename IN ('leadsa
 """
 TABLES = "sagas, saga_log, effects, holds, ledger, leads, work_due"
 """What a migration may have to rewrite."""
-LOCKED_SECONDS = 5.0
-"""Longer than anybody waits for a lock at once."""
+HAS_WAITED = {"orchestrator": "group_repeated", "steps": "database_contention"}
+"""What each says once it has waited for a lock for as long as it will at a time."""
 
 
 @pytest.mark.parametrize(
@@ -44,13 +46,21 @@ async def test_work_waits_while_the_database_takes_no_connections(
 
 
 async def test_work_waits_for_a_migration_that_locks_the_tables(breakable: Breakable, tenant: Tenant) -> None:
+    system = breakable.system
     requests = await breakable.load(tenant)
 
-    async with breakable.system.sql.acquire() as connection, connection.transaction():
+    def said() -> dict[str, int]:
+        return {name: system.said(name).count(words) for name, words in HAS_WAITED.items()}
+
+    async with system.sql.acquire() as connection, connection.transaction():
         await connection.execute(f"LOCK TABLE {TABLES} IN ACCESS EXCLUSIVE MODE")
-        late = lead_request(tenant)
-        await breakable.system.upstream.ask(late)
-        await connection.execute("SELECT pg_sleep($1)", LOCKED_SECONDS)
+        before, late = said(), lead_request(tenant)
+        await system.upstream.ask(late)
+
+        async def all_have_waited() -> bool:
+            return all(count > before[name] for name, count in said().items())
+
+        await until(all_have_waited, PATIENCE)
 
     await breakable.works_again(tenant)
     await breakable.all_is_well([*requests, late])

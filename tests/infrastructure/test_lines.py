@@ -1,5 +1,7 @@
 """The lines between our processes and their servers break, in all the ways that lines do."""
 
+import asyncio
+
 import pytest
 
 from tests.kit.breakable import Breakable
@@ -24,11 +26,13 @@ def line(request: pytest.FixtureRequest, breakable: Breakable) -> Proxy:
 
 async def test_connections_that_are_cut_come_back(breakable: Breakable, tenant: Tenant, line: Proxy) -> None:
     requests = await breakable.load(tenant)
+    old = set(line.joints)
 
     line.cut()
 
     await breakable.works_again(tenant)
     await breakable.all_is_well(requests)
+    assert old.isdisjoint(line.joints)
 
 
 async def test_nobody_is_ready_while_connections_are_refused(
@@ -61,11 +65,15 @@ async def test_connections_that_only_one_side_believes_in_are_given_up(
     breakable: Breakable, tenant: Tenant, line: Proxy
 ) -> None:
     requests = await breakable.load(tenant)
+    old = set(line.joints)
 
     line.tear()
 
     await breakable.works_again(tenant)
     await breakable.all_is_well(requests)
+    # Nothing comes through the old ones any more, though some may lie unused.
+    assert all(joint.silent for joint in old)
+    assert line.joints - old
 
 
 async def test_a_slow_broker_slows_everything_and_breaks_nothing(
@@ -91,6 +99,7 @@ async def test_a_slow_database_slows_everything_and_breaks_nothing(
     late = await breakable.ask(tenant)
     there = "SELECT EXISTS (SELECT FROM requests WHERE tenant_id = $1 AND request_id = $2)"
     await breakable.system.until_sql(there, tenant.tenant_id, late.request_id)
+    await asyncio.gather(*(breakable.until_ready(name) for name in breakable.system.processes))
     await breakable.database.heal()
 
     await breakable.works_again(tenant)

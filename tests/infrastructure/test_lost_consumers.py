@@ -1,5 +1,6 @@
 """Whoever has lost a consumer is not ready. It gets it back, or ends, to be started again."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -66,10 +67,11 @@ async def test_a_queue_that_is_deleted_is_declared_and_consumed_again(
     accepted = "SELECT count(*) = $2 FROM requests WHERE tenant_id = $1"
     await breakable.system.until_sql(accepted, tenant.tenant_id, len(requests))
 
-    async with administering(breakable) as channel:
+    async with administering(breakable) as channel, asyncio.TaskGroup() as watching:
+        # It may have its consumers back before somebody who looks afterwards sees that it had lost them.
+        watching.create_task(breakable.until_ready(loser, be=False))
         for queue in queues:
             await channel.queue_delete(breakable.system.names.queue(queue))
-    await breakable.until_ready(loser, be=False)
 
     await breakable.works_again(tenant)
     await breakable.all_is_well(requests)

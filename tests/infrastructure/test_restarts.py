@@ -4,21 +4,18 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import aio_pika
 import pytest
 import pytest_asyncio
 
 from contracts.requests import LeadRequested
-from tests.crash.points_run import Mortal, verdict
 from tests.kit.asking import lead_request
-from tests.kit.broker import own_prefix, queue_names
-from tests.kit.database import cloned
+from tests.kit.broker import queue_names
+from tests.kit.mortal import Mortal, own_system, verdict
 from tests.kit.outsider import PATIENCE
-from tests.kit.sandbox import free_port, running_sandbox
-from tests.kit.system import RunningSystem, Tenant, running_system
-from tests.kit.zygote import ForkedChildren, zygote
+from tests.kit.sandbox import free_port
+from tests.kit.system import RunningSystem, Tenant
 
 pytestmark = [
     pytest.mark.services,
@@ -42,24 +39,17 @@ IN_FLIGHT = 6
 async def twins(
     admin_url: str, template: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Mortal]:
-    directory = tmp_path_factory.mktemp("twins")
-    async with (
-        zygote() as forks,
-        cloned(admin_url, template) as database_url,
-        own_prefix(amqp_url) as prefix,
-        running_sandbox(directory / "sandbox") as sandbox_url,
-        running_system(
-            *(database_url, amqp_url, prefix, sandbox_url, directory),
-            settings={"LEADSAGA_NOTICE_INTERVAL": "2"},
-            make_children=partial(ForkedChildren, zygote=forks),
-        ) as system,
-    ):
+    settings = {"LEADSAGA_NOTICE_INTERVAL": "2"}
+    async with own_system(
+        admin_url, template, amqp_url, tmp_path_factory.mktemp("twins"), settings
+    ) as mortal:
+        system = mortal.system
         ports = {name: free_port() for name in TWINS}
         for name, arguments in TWINS.items():
             system.children.start(name, arguments, ports[name])
         system.ports = {**system.ports, **ports}
         await system.ready(*TWINS)
-        yield Mortal(system, database_url, directory / "sandbox")
+        yield mortal
 
 
 async def test_a_hundred_restarts_under_load_give_nothing_up(twins: Mortal, amqp_url: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import aio_pika
 import asyncpg
 import pytest
+from aio_pika.exceptions import ChannelPreconditionFailed
 
 from deploy.local.place import temporary
 from deploy.local.services import DirectoryInUse, NoServices, Services, ServiceSilent, obtain, ports, services
@@ -24,7 +25,7 @@ from deploy.local.services.errors import ImageMissing, ServicesError
 from deploy.local.services.lock import locked
 from deploy.local.services.postgres import PrivatePostgres, find_postgres
 from deploy.local.services.processes import Identity, family, gone
-from deploy.local.services.rabbitmq import find_rabbitmq
+from deploy.local.services.rabbitmq import LARGEST_MESSAGE, find_rabbitmq
 from deploy.local.services.settings import Source, wishes
 
 PRIVATE = {"LEADSAGA_SERVICES": "private"}
@@ -98,6 +99,12 @@ async def found_data(running: Services) -> tuple[str, bytes]:
         return word, message.body
 
 
+async def publish(running: Services, size: int) -> None:
+    async with await aio_pika.connect(running.amqp_url) as connection:
+        exchange = (await connection.channel()).default_exchange
+        await exchange.publish(aio_pika.Message(bytes(size)), routing_key="nobody", mandatory=False)
+
+
 async def answers(running: Services, queue: str) -> bool:
     async with await aio_pika.connect(running.amqp_url) as connection:
         found = await (await connection.channel()).get_queue(queue)
@@ -105,15 +112,16 @@ async def answers(running: Services, queue: str) -> bool:
 
 
 @needs_programs
-async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(
-    directory: Path,
-) -> None:
+async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(directory: Path) -> None:
     async with services(directory, durable=False, environment=PRIVATE) as running:
         assert running.postgres is not None
         assert running.rabbitmq is not None
         taken = written_ports(directory)
         assert set() == taken & ports.WELL_KNOWN
         await leave_data(running)
+        await publish(running, LARGEST_MESSAGE)
+        with pytest.raises(ChannelPreconditionFailed, match="message size"):
+            await publish(running, LARGEST_MESSAGE + 1)
 
         await asyncio.gather(running.postgres.kill(), running.rabbitmq.kill())
         assert descendants(os.getpid()) == []
@@ -130,9 +138,7 @@ async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(
 
 
 @needs_programs
-async def test_servers_die_with_a_killed_parent_and_their_directory_stays_usable(
-    directory: Path,
-) -> None:
+async def test_servers_die_with_a_killed_parent_and_their_directory_stays_usable(directory: Path) -> None:
     with start_parent(directory) as parent:
         await asyncio.to_thread(read_until, parent, "ready")
         before = written_ports(directory)

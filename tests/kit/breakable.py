@@ -16,9 +16,9 @@ import httpx2
 from contracts.requests import LeadRequested
 from deploy.local.services import PrivateServer, Services, services
 from deploy.local.services.rabbitmq import PrivateRabbitMQ
-from tests.crash.points_run import Mortal, verdict
 from tests.kit.asking import lead_request
 from tests.kit.database import cloned, make_template
+from tests.kit.mortal import Mortal, verdict
 from tests.kit.outsider import PATIENCE
 from tests.kit.proxy import Proxy, proxied
 from tests.kit.sandbox import running_sandbox, until
@@ -81,12 +81,9 @@ class Breakable:
                 return request
 
     async def ready(self, name: str) -> bool:
-        return await self._says(name, "ready")
-
-    async def _says(self, name: str, what: str) -> bool:
         try:
             async with httpx2.AsyncClient(timeout=PATIENCE) as http:
-                return (await http.get(f"http://127.0.0.1:{self.system.ports[name]}/{what}")).is_success
+                return (await http.get(f"http://127.0.0.1:{self.system.ports[name]}/ready")).is_success
         except httpx2.TransportError:
             return False
 
@@ -98,9 +95,6 @@ class Breakable:
 
         await until(says, PATIENCE)
 
-    async def until_live(self, name: str) -> None:
-        await until(partial(self._says, name, "live"), PATIENCE)
-
     async def until_none_is_ready(self) -> None:
         await asyncio.gather(*(self.until_ready(name, be=False) for name in self.system.processes))
 
@@ -111,7 +105,8 @@ class Breakable:
     async def all_is_well(self, requests: Sequence[LeadRequested]) -> None:
         """These are completed, nothing is lost or doubled anywhere, and nothing was given up."""
         await self.completed(requests)
-        assert [] == await verdict(self.mortal)
+        broken = await verdict(self.mortal)
+        assert not broken, "\n".join(broken)
         assert 0 == await self.system.sql.fetchval("SELECT count(*) FROM dead_letters")
 
     async def administer(self, *statements: str) -> None:

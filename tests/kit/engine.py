@@ -10,12 +10,14 @@ from uuid import UUID
 from contracts.messages import Command, Reply, reply_to
 from contracts.outcomes import Done, Outcome
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from orchestrator.core.log import Entry
 from orchestrator.run.group import Report, Surroundings, process
 from orchestrator.run.items import Answered, Asked, Item, Outbox
 from orchestrator.run.loop import Loop
 from orchestrator.sagas import sagas
+from orchestrator.store.codec import read_entry
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import Order, Store
+from orchestrator.store.port import Order, SagaKey, Store
 from tests.kit.store_world import World
 
 
@@ -35,6 +37,10 @@ class MemoryWorld:
 
     async def order_result(self, order_id: UUID) -> str | None:
         return self.store.order_result(order_id)
+
+    async def history(self, key: SagaKey) -> list[Entry]:
+        row = self.store._tables.sagas.get(key)
+        return [read_entry(text) for text in row.log] if row is not None else []
 
     async def letters(self) -> list[tuple[str, str, str]]:
         return sorted((letter.queue, letter.message_id, letter.status) for letter in self.store.letters())

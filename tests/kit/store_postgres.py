@@ -4,8 +4,10 @@ from typing import Literal
 from uuid import UUID
 
 from contracts.process.postgres import Database
+from orchestrator.core.log import Entry
 from orchestrator.sagas import sagas
-from orchestrator.store.port import Order
+from orchestrator.store.codec import read_entry
+from orchestrator.store.port import Order, SagaKey
 from orchestrator.store.postgres import PostgresStore
 
 ADD_TENANT = """
@@ -17,6 +19,7 @@ INSERT INTO orders (order_id, tenant_id, saga_id, kind, verdict, actor, reason, 
                     step, direction, attempt)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
+HISTORY = "SELECT entry::text FROM saga_log WHERE tenant_id = $1 AND saga_id = $2 ORDER BY seq"
 ADD_PLAN = (
     "INSERT INTO plans (plan_id, price_per_lead, currency, monthly_quota) VALUES ('basic', 1, 'usd', 100)"
 )
@@ -49,6 +52,10 @@ class PostgresWorld:
     async def order_result(self, order_id: UUID) -> str | None:
         result = await self.owner.pool.fetchval("SELECT result FROM orders WHERE order_id = $1", order_id)
         return None if result is None else str(result)
+
+    async def history(self, key: SagaKey) -> list[Entry]:
+        found = await self.owner.pool.fetch(HISTORY, *key)
+        return [read_entry(record["entry"]) for record in found]
 
     async def letters(self) -> list[tuple[str, str, str]]:
         found = await self.owner.pool.fetch(

@@ -135,7 +135,7 @@ class LogSuite:
         await tell(world, [key], start(), done("reserve_quota"))
         await tell(world, [key], replied("generate_leads", Unknown(reason="no answer \0 \\u0000")))
         await tell(world, [key], replied("generate_leads", Rejected(reason="näh \0"), attempt=2))
-        history = await world.store.history(key)
+        history = await world.history(key)
         async with world.store.group() as group:
             stored = (await group.load([key]))[key]
         assert replay(LEAD, history) == stored.state
@@ -182,7 +182,7 @@ class LogSuite:
 
         with pytest.raises(ZeroDivisionError):
             await save_and_fail()
-        assert ["accepted"] == [entry.kind for entry in await world.store.history(key)]
+        assert ["accepted"] == [entry.kind for entry in await world.history(key)]
 
     async def test_a_saga_may_be_saved_twice_in_one_group(self, world: World) -> None:
         await world.add_tenant("acme")
@@ -191,7 +191,7 @@ class LogSuite:
             await group.save([accepted(incoming(1))])
             key = ("acme", saga_id(1))
             await group.save([change(LEAD, (await group.load([key]))[key], start())])
-        assert ["accepted", "started", "requested"] == [e.kind for e in await world.store.history(key)]
+        assert ["accepted", "started", "requested"] == [e.kind for e in await world.history(key)]
 
     async def test_a_log_that_grew_meanwhile_refuses_the_change(self, world: World) -> None:
         await world.add_tenant("acme")
@@ -202,8 +202,8 @@ class LogSuite:
         with pytest.raises(LogConflict):
             async with world.store.group() as group:
                 await group.save([change(LEAD, old[each], start()) for each in (other, key)])
-        assert 3 == len(await world.store.history(key))
-        assert 1 == len(await world.store.history(other))
+        assert 3 == len(await world.history(key))
+        assert 1 == len(await world.history(other))
 
     async def test_a_saga_that_exists_cannot_be_made_again(self, world: World) -> None:
         await world.add_tenant("acme")
@@ -219,7 +219,7 @@ class LogSuite:
         news: list[News] = [start(), *(done(step.name) for step in LEAD.steps[:3])]
         orders = [keys, keys[::-1], keys[5:] + keys[:5], keys[::2] + keys[1::2]]
         await asyncio.gather(*(tell(world, order, item) for item, order in zip(news, orders, strict=True)))
-        histories = [await world.store.history(key) for key in keys]
+        histories = [await world.history(key) for key in keys]
         assert {"started"} == {history[1].kind for history in histories}
 
     async def test_to_do_nothing_changes_nothing(self, world: World) -> None:
@@ -235,8 +235,8 @@ class LogSuite:
             assert {} == await group.load([])
         await world.store.postpone([], NOON)
         await world.store.delete_events([])
-        assert 1 == len(await world.store.history(key))
-        assert [] == await world.store.history(("acme", saga_id(9)))
+        assert 1 == len(await world.history(key))
+        assert [] == await world.history(("acme", saga_id(9)))
 
 
 class StoreSuite(AdmissionSuite, LogSuite, WorkSuite):

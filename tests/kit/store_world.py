@@ -31,6 +31,10 @@ class World(Protocol):
 
     async def order_result(self, order_id: UUID) -> str | None: ...
 
+    async def history(self, key: SagaKey) -> list[Entry]:
+        """The whole log of a saga; nothing when there is none."""
+        ...
+
     async def letters(self) -> list[tuple[str, str, str]]:
         """(queue, message_id, status) of all dead letters, in this order."""
         ...

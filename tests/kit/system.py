@@ -232,7 +232,8 @@ def environment_of(database_url: str, amqp_url: str, queue_prefix: str, sandbox_
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("LEADSAGA_") and not name.endswith("_API_KEY")
+        # Coverage is not measured in whole systems: their processes are killed.
+        if not name.startswith(("LEADSAGA_", "COV")) and not name.endswith("_API_KEY")
     }
     return {
         **inherited,

@@ -22,7 +22,6 @@ from tests.kit.roles import as_role
 
 PACE = Pace(interval=60.0, leads=100, retry=RETRY)
 METER = "leads_delivered"
-STRIPE_STEPS = ("report_to_stripe", "refund_at_stripe")
 
 
 @dataclass

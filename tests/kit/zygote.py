@@ -1,10 +1,12 @@
 """Starts our programs in a fraction of the time: by forks of a process that has imported everything.
 
 A fork is the program itself: a process with an environment, a console and signals of its own. It dies with
-its zygote, and the zygote with whoever started it.
+its zygote, the zygote with whoever asked for it, and their mother, who imports once for a whole run, with the
+tests.
 """
 
 import asyncio
+import atexit
 import ctypes
 import gc
 import importlib
@@ -13,10 +15,14 @@ import json
 import os
 import selectors
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +34,6 @@ IMPORTS = (
     *("orchestrator.__main__", "orchestrator.app", "steps.__main__", "steps.runtime.process", "uvicorn"),
     "tests.kit.killable",
 )
-START_SECONDS = 150.0
 KILL_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 
@@ -67,7 +72,8 @@ class Forked:
 
 @dataclass(slots=True)
 class Zygote:
-    process: asyncio.subprocess.Process
+    orders: asyncio.StreamWriter
+    told: asyncio.StreamReader
     forked: dict[int, Forked] = field(default_factory=dict)
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -82,13 +88,11 @@ class Zygote:
             "environment": dict(environment),
             "console": str(console),
         }
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.orders.write(json.dumps(order).encode() + b"\n")
         return self.forked[number]
 
     async def listen(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
+        async for line in self.told:
             told = json.loads(line)
             forked = self.forked[told["number"]]
             if "pid" in told:
@@ -99,27 +103,42 @@ class Zygote:
 
 @asynccontextmanager
 async def zygote() -> AsyncIterator[Zygote]:
-    # What is forked ends in a hurry: there is no coverage to be had from it, only time to be lost.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.kit.zygote"),
-        cwd=REPOSITORY,
-        env={**environment, "PYTHONPATH": str(REPOSITORY)},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    async with asyncio.timeout(START_SECONDS):
-        assert b"ready\n" == await process.stdout.readline()
-    alive = Zygote(process)
+    told, orders = await asyncio.open_unix_connection(mother())
+    alive = Zygote(orders, told)
     listening = asyncio.create_task(alive.listen())
     try:
         yield alive
     finally:
-        process.stdin.close()  # it ends, and everything that it has forked
-        await process.wait()
+        orders.write_eof()  # it ends, and everything that it has forked
         await listening
+        orders.close()
+        await orders.wait_closed()
+
+
+@cache
+def mother() -> Path:
+    """Where she listens. There is one for each process that runs tests."""
+    directory = tempfile.TemporaryDirectory(prefix="zygote-")
+    address = Path(directory.name) / "socket"
+    # What is forked ends in a hurry: there is no coverage to be had from it, only time to be lost.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.kit.zygote", str(address)],
+        cwd=REPOSITORY,
+        env={**environment, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert b"ready\n" == process.stdout.readline()
+
+    def end() -> None:
+        process.communicate()  # she ends when nothing more can be said to her
+        directory.cleanup()
+
+    atexit.register(end)
+    return address
 
 
 @dataclass(slots=True)
@@ -154,8 +173,8 @@ class ForkedChildren(Children):
         self.running[name] = forked
 
 
-def serve() -> None:
-    """Forks to order until its standard input ends."""
+def bear(address: Path) -> None:
+    """Forks a zygote for each connection, until the standard input ends."""
     for module in IMPORTS:
         importlib.import_module(module)
     from steps import catalogue  # noqa: PLC0415 - only here, where it is forked
@@ -164,27 +183,51 @@ def serve() -> None:
         catalogue.find(name)
     gc.collect()
     gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(socket.AF_UNIX) as listening, selectors.DefaultSelector() as selector:
+        listening.bind(str(address))
+        listening.listen()
+        selector.register(0, selectors.EVENT_READ)
+        selector.register(listening, selectors.EVENT_READ)
+        os.write(1, b"ready\n")
+        while 0 not in {key.fd for key, _ in selector.select()}:
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                _die_with_parent()
+                os.dup2(connection.fileno(), 0)
+                os.dup2(connection.fileno(), 1)
+                for opened in (connection, listening, selector):
+                    opened.close()
+                serve()
+                os._exit(0)
+            connection.close()
+
+
+def serve() -> None:
+    """Forks to order until the standard input ends."""
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes)
-    _say(b"ready\n")
     numbers: dict[int, int] = {}
+    begun = b""
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)
     selector.register(woken, selectors.EVENT_READ)
     while True:
         ready = {key.fd for key, _ in selector.select()}
         if 0 in ready:
-            line = sys.stdin.buffer.readline()
-            if not line:
+            # Not through a buffer: what lies in one wakes nobody.
+            read = os.read(0, 65_536)
+            if not read:
                 break
-            order = json.loads(line)
-            pid = os.fork()
-            if pid == 0:
-                _become(order, [woken, wakes])
-            numbers[pid] = order["number"]
-            _tell(number=order["number"], pid=pid)
+            *lines, begun = (begun + read).split(b"\n")
+            for order in map(json.loads, lines):
+                pid = os.fork()
+                if pid == 0:
+                    _become(order, [woken, wakes])
+                numbers[pid] = order["number"]
+                _tell(number=order["number"], pid=pid)
         if woken in ready:
             os.read(woken, 1000)
         _reap(numbers)
@@ -198,8 +241,12 @@ def _reap(numbers: dict[int, int]) -> None:
         _tell(number=numbers.pop(pid), status=os.waitstatus_to_exitcode(status))
 
 
-def _become(order: dict[str, Any], ours: Sequence[int]) -> None:
+def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _become(order: dict[str, Any], ours: Sequence[int]) -> None:
+    _die_with_parent()
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -224,12 +271,8 @@ def _become(order: dict[str, Any], ours: Sequence[int]) -> None:
 
 
 def _tell(**facts: int) -> None:
-    _say(json.dumps(facts).encode() + b"\n")
-
-
-def _say(line: bytes) -> None:
-    os.write(1, line)
+    os.write(1, json.dumps(facts).encode() + b"\n")
 
 
 if __name__ == "__main__":
-    serve()
+    bear(Path(sys.argv[1]))

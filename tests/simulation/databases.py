@@ -9,11 +9,10 @@ from uuid import UUID
 
 import asyncpg
 
-from orchestrator.core.log import Entry
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.port import Change, EventOut, Gauges, Group, Order, SagaKey
 from steps.runtime.effects import Effects
-from steps.runtime.effects_memory import MemoryMemory
+from steps.runtime.effects_memory import VolatileMemory
 from tests.simulation.processes import Process
 
 
@@ -100,9 +99,6 @@ class SimulatedStore:
         await self._server.reach(self._process, "delete events")
         await self._store.delete_events(ids)
 
-    async def history(self, key: SagaKey) -> list[Entry]:
-        return await self._store.history(key)
-
     async def gauges(self) -> Gauges:
         await self._server.reach(self._process, "gauges")
         return await self._store.gauges()
@@ -111,7 +107,7 @@ class SimulatedStore:
 class SimulatedMemory:
     """Implements Memory for one process."""
 
-    def __init__(self, process: Process, memory: MemoryMemory, server: Server) -> None:
+    def __init__(self, process: Process, memory: VolatileMemory, server: Server) -> None:
         self._process = process
         self._memory = memory
         self._server = server

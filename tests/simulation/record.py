@@ -1,15 +1,12 @@
 """From what a world has in its stores to the history that the checker reads."""
 
-import json
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from orchestrator.store.codec import read_entry
 from tests.kit.history.records import (
     Carrier,
     DeadLetter,
     EffectRow,
-    HeardEvent,
     History,
     LeadCount,
     Logged,
@@ -18,6 +15,7 @@ from tests.kit.history.records import (
     SagaRow,
     WaitingEvent,
 )
+from tests.kit.history.upstream import heard_event
 from tests.simulation.books import Books
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ def history_of(world: "World") -> History:
         intents=list(books.intents.values()),
         holds=list(books.holds.values()),
         quotas=list(books.quotas.values()),
-        heard=[_heard(body) for body in world.upstream.heard.values()],
+        heard=[heard_event(body) for body in world.upstream.heard.values()],
         waiting=[
             WaitingEvent(event_id=event.event_id, tenant_id=event.tenant_id, name=event.event)
             for event, *_ in tables.events.values()
@@ -103,23 +101,6 @@ def _letter(letter: Any) -> DeadLetter:
         step=letter.step,
         direction=letter.direction,
         attempt=letter.attempt,
-    )
-
-
-def _heard(body: bytes) -> HeardEvent:
-    event = json.loads(body)
-    leads = event.get("delivered", event.get("leads"))
-    return HeardEvent(
-        event_id=UUID(event["event_id"]),
-        name=event["event"],
-        tenant_id=event["tenant_id"],
-        request_id=event["request_id"],
-        saga_id=None if event["saga_id"] is None else UUID(event["saga_id"]),
-        refund_id=event["refund_id"],
-        leads=len(leads) if isinstance(leads, list) else leads,
-        part=event.get("part", 0),
-        parts=event.get("parts", 0),
-        total=event.get("total", 0),
     )
 
 

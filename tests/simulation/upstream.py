@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from contracts.names import REQUESTS, request_key
 from contracts.process.publishing import Outgoing
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested, Request
+from contracts.requests import Request
 from tests.kit.history.records import AskedRequest
+from tests.kit.history.upstream import asked_request
 from tests.simulation.broker import NAMES
 from tests.simulation.scenario import Ask
 
@@ -37,7 +38,7 @@ class Upstream:
             await asyncio.sleep(max(0.0, ask.at - self.world.loop.time()))
             await self._publish(ask.request)
             if ask.request is not None:
-                self.asked.append(_asked(ask.request))
+                self.asked.append(asked_request(ask.request))
 
     async def _publish(self, request: Request | None) -> None:
         world = self.world
@@ -59,13 +60,3 @@ class Upstream:
                 if world.chance.random() < 0.5:
                     world.broker.take(message)
             await asyncio.sleep(AGAIN)
-
-
-def _asked(request: Request) -> AskedRequest:
-    match request:
-        case LeadRequested():
-            return AskedRequest(tenant_id=request.tenant_id, kind="lead", id=request.request_id)
-        case RefundRequested():
-            return AskedRequest(tenant_id=request.tenant_id, kind="refund", id=request.refund_id)
-        case CancelRequested():
-            return AskedRequest(tenant_id=request.tenant_id, kind="cancel", id=request.request_id)

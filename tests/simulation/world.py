@@ -11,7 +11,7 @@ from orchestrator.core.state import ENDED
 from orchestrator.sagas import REGISTERED
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.port import Change, SagaKey
-from steps.runtime.effects_memory import MemoryMemory
+from steps.runtime.effects_memory import VolatileMemory
 from tests.simulation.books import Books
 from tests.simulation.broker import Broker
 from tests.simulation.clock import VirtualLoop
@@ -49,7 +49,7 @@ class World:
         self._ids = 0
         self._crashes_left = self.scenario.crashes
         self.store = MemoryStore(loop.now, versions=self.sagas)
-        self.memory = MemoryMemory(Books(), loop.now, lambda *key: key in self.rows())
+        self.memory = VolatileMemory(Books(), loop.now, lambda *key: key in self.rows())
         self.server = Server()
         self.vendors = Vendors(self, refused=set(self.scenario.refused))
         self.upstream = Upstream(self)

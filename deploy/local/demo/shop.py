@@ -20,23 +20,35 @@ TOOL = ("-m", "orchestrator")
 async def set_up(children: Children, sandbox: str, tenants: Sequence[Tenant]) -> dict[str, str]:
     """Returns the Stripe customer of each tenant. Plans and tenants are added by the operators' tool; what an
     earlier, interrupted run has added stays as it is."""
-    sold = {row["plan_id"] for row in await _listed(children, "plans")}
-    for plan, price, currency, quota in PLANS:
-        if plan not in sold:
-            amounts = ("--price", price, "--currency", currency, "--quota", str(quota))
-            await children.once(f"plan-{plan}", [*TOOL, "plans", "add", plan, *amounts])
-    known = {row["tenant_id"]: str(row["stripe_customer"]) for row in await _listed(children, "tenants")}
+    plans, tenants_here = await asyncio.gather(_listed(children, "plans"), _listed(children, "tenants"))
+    sold = {row["plan_id"] for row in plans}
+    known = {row["tenant_id"]: str(row["stripe_customer"]) for row in tenants_here}
     # A tenant is added last: whoever has one here has its customer at Stripe.
     missing = [tenant for tenant in tenants if tenant.tenant_id not in known]
-    customers = known | await _customers(children, missing)
-    for tenant in missing:
-        customer = ("--plan", tenant.plan, "--stripe-customer", customers[tenant.tenant_id])
-        await children.once(
-            f"tenant-{tenant.tenant_id}",
-            [*TOOL, "tenants", "add", tenant.tenant_id, "--name", tenant.name, *customer],
-            {"LEADSAGA_DISCORD_WEBHOOK": webhook_url(sandbox, tenant)},
-        )
+    made, _ = await asyncio.gather(
+        _customers(children, missing),
+        asyncio.gather(*(_sell(children, plan) for plan in PLANS if plan[0] not in sold)),
+    )
+    customers = known | made
+    await asyncio.gather(
+        *(_open(children, sandbox, tenant, customers[tenant.tenant_id]) for tenant in missing)
+    )
     return {tenant.tenant_id: customers[tenant.tenant_id] for tenant in tenants}
+
+
+async def _sell(children: Children, plan: tuple[str, str, str, int]) -> None:
+    name, price, currency, quota = plan
+    amounts = ("--price", price, "--currency", currency, "--quota", str(quota))
+    await children.once(f"plan-{name}", [*TOOL, "plans", "add", name, *amounts])
+
+
+async def _open(children: Children, sandbox: str, tenant: Tenant, customer: str) -> None:
+    known_as = ("--name", tenant.name, "--plan", tenant.plan, "--stripe-customer", customer)
+    await children.once(
+        f"tenant-{tenant.tenant_id}",
+        [*TOOL, "tenants", "add", tenant.tenant_id, *known_as],
+        {"LEADSAGA_DISCORD_WEBHOOK": webhook_url(sandbox, tenant)},
+    )
 
 
 async def _listed(children: Children, what: str) -> list[dict[str, Any]]:

@@ -27,6 +27,10 @@ REVIVE = """
 """
 CONTROL_SECONDS = 60.0
 
+LARGEST_MESSAGE = 1_048_576
+"""Bytes. The largest of ours are a quarter of it. A process holds a hundred messages of a queue that others
+publish to, and by default RabbitMQ would take, and it would hold, 16 MiB of each."""
+
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
@@ -38,6 +42,7 @@ default_pass = {password}
 default_user_tags.administrator = true
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 50MB
+max_message_size = {largest}
 log.console = false
 log.file.level = info
 """
@@ -151,7 +156,9 @@ class PrivateRabbitMQ:
             self._children.remove(control)
 
     def _configure(self) -> None:
-        text = CONFIGURATION.format(user=USER, password=self._password, **self._ports)
+        text = CONFIGURATION.format(
+            user=USER, password=self._password, largest=LARGEST_MESSAGE, **self._ports
+        )
         private_file(self._directory / "rabbitmq.conf", text, self._account)
         plugins = "[rabbitmq_management,rabbitmq_prometheus].\n"
         private_file(self._directory / "enabled_plugins", plugins, self._account)

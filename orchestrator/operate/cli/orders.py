@@ -89,7 +89,10 @@ def resolve(  # noqa: PLR0913 - the options of one command
     wait: WaitForResult = PATIENCE,
     as_json: Json = False,
 ) -> None:
-    """Settle a parked step by hand: it has happened, or it surely has not."""
+    """Settle a parked step by hand: it has happened, or it surely has not.
+
+    Usage that may still be reported to Stripe, by a replay of another saga for one, is not settled as done.
+    """
     settled: Verdict
     match verdict.replace("-", "_"):
         case "done":

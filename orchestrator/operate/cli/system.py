@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 import uvloop
 
-from contracts.process.lifecycle import stop_on_signals
 from contracts.process.settings import BadSettings, ProcessSettings, load
+from contracts.process.waiting import stop_on_signals
 from orchestrator.operate import migrate as migration
 from orchestrator.operate.cli.options import Json
 from orchestrator.operate.cli.perform import fail, perform

@@ -122,7 +122,7 @@ async def test_of_two_operators_at_once_one_replays_and_the_other_is_told_so(
     )
     assert isinstance(done_, Ordered)
     (row,) = await audit()
-    expected = rf"{row['actor']} ordered replay at .*, and no orchestrator has taken it yet"
+    expected = rf"{row['actor']} ordered replay at .*, and no orchestrator has taken it yet: is one running\?"
     assert re.fullmatch(expected, str(refused))
     assert 1 == len(await world.store.open_orders(limit=10))
 

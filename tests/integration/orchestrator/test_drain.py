@@ -168,7 +168,7 @@ async def test_what_is_interrupted_between_row_and_ack_is_one_letter_and_told_on
 
     (letter,) = grave.letters
     assert ("moot", sent.saga_id) == (letter.status, letter.saga_id)
-    kinds = [entry.kind for entry in await grave.engine.world.store.history((sent.tenant_id, sent.saga_id))]
+    kinds = [entry.kind for entry in await grave.engine.world.history((sent.tenant_id, sent.saga_id))]
     assert 1 == kinds.count("failed")
     left = await grave.channel.declare_queue(grave.names.dead_queue(QUEUE), passive=True)
     assert 0 == left.declaration_result.message_count

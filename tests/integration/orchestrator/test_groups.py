@@ -125,8 +125,8 @@ async def test_a_reply_for_a_saga_that_does_not_exist_is_counted(engine: Engine)
     command = await engine.begin(lead(1))
     stranger = command.model_copy(update={"saga_id": uuid4()})
     foreign = command.model_copy(update={"tenant_id": "blue"})
-    assert 1 == (await engine.answer(stranger)).strangers
-    assert 1 == (await engine.answer(foreign)).strangers
+    assert 1 == (await engine.answer(stranger)).unknown
+    assert 1 == (await engine.answer(foreign)).unknown
     assert "running" == await engine.status(command)
 
 

@@ -16,8 +16,8 @@ from contracts.requests import Request
 from orchestrator.bus import publish as publishing
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.run import loop as looping
-from orchestrator.run.items import Answered, Asked, Died, Item, Outbox, Woken
-from orchestrator.run.letters import bare, failed
+from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Outbox, Woken
+from orchestrator.run.letters import Death, bare, failed, letter_of
 from orchestrator.run.loop import Loop
 from orchestrator.sagas import REGISTERED
 from orchestrator.store.port import Group, Incoming, Letter, Store
@@ -145,6 +145,33 @@ async def test_everything_waits_in_one_group_with_what_came_meanwhile(engine: En
     async with running(loop), asyncio.timeout(20):
         await asyncio.gather(*waiting)
     assert [5] == [len(commands(outbox)) for outbox in told]
+
+
+async def test_what_was_broken_off_before_it_was_taken_is_left_to_its_next_delivery(engine: Engine) -> None:
+    """Channels may be lost again and again while the database is away: nothing of that piles up here."""
+    loop = engine.loop(told := Told())
+    lost = [asyncio.create_task(loop.handle([Asked(lead(number))])) for number in range(5)]
+    await until(_holds(lambda: loop.inbox.qsize() == 5))
+    for each in lost:
+        each.cancel()
+    await asyncio.gather(*lost, return_exceptions=True)
+    async with running(loop):
+        await handle(loop, Asked(lead(7)))
+    assert ["r-7"] == [command.request_id for command in told.commands]
+
+
+async def test_a_group_of_large_messages_is_a_small_one(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looping, "MOST_BYTES", 10)
+    loop = engine.loop(told := Told())
+    death = Death(queue="requests", routing_key=None, error="Malformed", reason="not JSON")
+    letters = [letter_of(uuid4, death, f"{number:06}".encode()) for number in range(5)]
+    waiting = [asyncio.create_task(loop.handle([Misunderstood(each)])) for each in letters]
+    await until(_holds(lambda: loop.inbox.qsize() == 5))
+    async with running(loop), asyncio.timeout(20):
+        await asyncio.gather(*waiting)
+    assert (3, 5) == (len(told), len(await engine.world.letters()))
 
 
 async def test_a_database_that_is_away_is_waited_for(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

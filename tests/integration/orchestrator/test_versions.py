@@ -55,11 +55,11 @@ async def test_a_reply_is_let_go_and_asked_for_again_by_who_knows_the_version(en
     with newer(engine):
         command = await engine.begin(lead(1))
     key = (command.tenant_id, command.saga_id)
-    before = await engine.world.store.history(key)
+    before = await engine.world.history(key)
     with older(engine):
         report = await engine.answer(command)
-    assert (1, 0, {}) == (report.foreign, report.strangers, report.outbox.commands)
-    assert before == await engine.world.store.history(key)
+    assert (1, 0, {}) == (report.foreign, report.unknown, report.outbox.commands)
+    assert before == await engine.world.history(key)
     with newer(engine):
         engine.time.passes(LONG)
         again = only(await engine.handle(Woken(key)))

@@ -5,13 +5,17 @@ from functools import partial
 
 import pytest
 
+from contracts.bundle import decode, encode
 from contracts.messages import Command
+from contracts.outcomes import Done
 from steps.runtime.batch import Answers, run_alone
 from steps.runtime.effects import NO_SAGA
 from steps.runtime.single import MAX_STARTS, POISON
+from steps.runtime.step import Single, Step
 from steps.runtime.suspect import run_suspects
-from tests.kit.commands import BatchProbe, command, stranger
+from tests.kit.commands import PROBE, BatchProbe, command, stranger
 from tests.kit.tenants_at_work import TenantsAtWork
+from tests.kit.wire import wired
 
 
 class Killed(BaseException):
@@ -92,3 +96,28 @@ async def test_a_suspect_that_is_broken_off_in_order_is_no_poison_however_often(
     answers = await deliver(world, probe, [suspect])
 
     assert ([], ["done"]) == (answers.dead, [reply.outcome.kind for reply in answers.replies])
+
+
+@pytest.mark.parametrize("kind", ["batch", "single"])
+async def test_what_is_broken_off_again_and_again_counts_as_a_death_in_the_end(
+    world, probe, amqp_url, queue_prefix, monkeypatch, kind
+):
+    """As a command does that blocks its process for longer than the broker waits, and then goes on."""
+    monkeypatch.setattr("steps.runtime.consume.FORGIVEN", 5)
+    slow = command("acme", await world.saga("acme"))
+    ran: list[Command] = []
+
+    async def block(_: object, __: object = None) -> Done:
+        ran.append(slow)
+        await wire.lose_channels()
+        await asyncio.Event().wait()  # until the loss of the channel cancels the handler
+        return Done()
+
+    probe.script[slow.saga_id] = block
+    step = probe.step() if kind == "batch" else Step(name=PROBE, do=Single(run=block))
+    async with wired(amqp_url, queue_prefix, world) as wire, wire.consumer(step):
+        await wire.send(encode([slow]))
+        letter = await wire.letter()
+
+    assert ("Poison", [slow]) == (letter.headers["error"], decode(letter.body, Command))
+    assert 5 + MAX_STARTS == len(ran)

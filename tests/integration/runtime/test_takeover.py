@@ -1,17 +1,23 @@
 """One attempt that is run more than once: the latest run alone writes and answers."""
 
 import asyncio
+from typing import Any
 
+import asyncpg
 import pytest
 
+from contracts.bundle import encode
 from contracts.messages import Command
 from contracts.outcomes import Done, Rejected, Unknown
+from contracts.process import crash
+from contracts.process.postgres import Database
 from steps.runtime.batch import Answers
 from steps.runtime.single import MAX_STARTS, DatabaseAway, run_single
-from steps.runtime.step import Attempt, Fenced, Single
+from steps.runtime.step import Attempt, Fenced, Single, Step
 from tests.kit.attempts import DEADLINE, begun, drafts, row, take
-from tests.kit.commands import SingleProbe, command
+from tests.kit.commands import PROBE, SingleProbe, command
 from tests.kit.tenants_at_work import TenantsAtWork
+from tests.kit.wire import wired
 
 
 @pytest.fixture
@@ -91,3 +97,54 @@ async def test_a_database_that_goes_away_often_is_no_sign_of_poison_and_leaves_a
 
     assert [Unknown(reason="no", error="Rejected")] == [reply.outcome for reply in answers.replies]
     assert [] == answers.dead
+
+
+@pytest.mark.parametrize("trouble", [ConnectionResetError(), asyncpg.DeadlockDetectedError()])
+async def test_a_copy_that_could_not_begin_for_the_databases_sake_does_not_take_over(
+    world, acme, amqp_url, queue_prefix, monkeypatch, trouble
+):
+    """The orchestrator has sent the command again; its first copy is well, and runs."""
+    first, copy = SingleProbe(), SingleProbe()
+    running = await begun(world, first, acme)
+    troubles, sound = [trouble], Database.transaction
+
+    def unlucky(self: Database, tenant_id: str | None = None, *, name: str | None = None) -> Any:
+        if name == "single.begin" and troubles:
+            raise troubles.pop()
+        return sound(self, tenant_id, name=name)
+
+    monkeypatch.setattr(Database, "transaction", unlucky)
+    async with (
+        wired(amqp_url, queue_prefix, world) as wire,
+        wire.consumer(Step(name=PROBE, do=copy.do())) as consumer,
+    ):
+        await wire.send(encode([acme]))
+        await asyncio.wait_for(consumer.taken.wait(), DEADLINE)
+    assert first.gate
+    first.gate.set()
+    [reply] = (await asyncio.wait_for(running, DEADLINE)).replies
+
+    assert ([], 0, "done") == (troubles, copy.calls, reply.outcome.kind)
+
+
+async def test_a_beginning_of_which_nobody_knows_whether_it_was_committed_is_resumed(
+    world, acme, amqp_url, queue_prefix, monkeypatch
+):
+    """Else the attempt would be taken for one that runs, and be left to nobody."""
+    probe, cuts, commit = SingleProbe(), [ConnectionResetError()], crash.point
+
+    def cut(name: str | None, moment: str) -> None:
+        commit(name, moment)
+        if (name, moment) == ("single.begin", "committed") and cuts:
+            raise cuts.pop()
+
+    monkeypatch.setattr(crash, "point", cut)
+    async with (
+        wired(amqp_url, queue_prefix, world) as wire,
+        wire.consumer(Step(name=PROBE, do=probe.do())),
+    ):
+        await wire.send(encode([acme]))
+        [reply] = await wire.replies()
+
+    assert ([], 1, "done") == (cuts, probe.calls, reply.outcome.kind)
+    assert (1,) == await row(world, "starts")

@@ -75,7 +75,7 @@ async def test_a_group_waits_for_sagas_that_another_group_has_loaded_and_sees_it
         waiting = asyncio.create_task(tell(world, [key], done("reserve_quota")))
         await blocked(world)
     await waiting
-    assert "succeeded" in [entry.kind for entry in await world.store.history(key)]
+    assert "succeeded" in [entry.kind for entry in await world.history(key)]
 
 
 async def test_turns_pass_over_sagas_that_another_group_has_locked(world: PostgresWorld) -> None:

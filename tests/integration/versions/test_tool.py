@@ -68,7 +68,7 @@ async def test_a_saga_of_a_later_release_is_shown_as_far_as_it_can_be_read(
 
 
 async def test_nothing_can_be_ordered_for_it_here(database: Database, later: str) -> None:
-    with pytest.raises(Refused, match="does not know lead v99"):
+    with pytest.raises(Refused, match="does not know lead v99: use the tool of a newer release"):
         await order(database, later, "replay", actor="ann", reason="mended", wait=0)
 
 

@@ -20,6 +20,18 @@ def notices_are_said_at_most_once(history: History) -> Iterator[Finding]:
             )
 
 
+def model_calls_are_on_record(history: History) -> Iterator[Finding]:
+    """A call is written down before it is made, so the vendor never took one that is on no record of ours."""
+    if history.model_calls is None or history.calls_at_vendor is None:
+        return
+    recorded = sum(calls.begun + calls.known for calls in history.model_calls)
+    if history.calls_at_vendor > recorded:
+        yield (
+            "all tenants",
+            f"the vendor took {history.calls_at_vendor} model calls, {recorded} are on record",
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Exceptions:
     """What is not promised to happen exactly once. Nobody is charged for any of it."""
@@ -37,4 +49,4 @@ def exceptions(history: History) -> Exceptions:
     )
 
 
-RULES = (notices_are_said_at_most_once,)
+RULES = (notices_are_said_at_most_once, model_calls_are_on_record)

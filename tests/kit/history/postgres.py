@@ -58,6 +58,7 @@ SELECT tenant_id, saga_id, (count(*) FILTER (WHERE outcome = 'begun'))::int AS b
 FROM model_calls GROUP BY 1, 2
 """
 _NOTICES = "SELECT tenant_id, saga_id, event, state, title, body FROM notices"
+_WEBHOOKS = "SELECT tenant_id, url FROM discord_webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,8 @@ class Tables:
     dead_letters: list[DeadLetter]
     model_calls: list[ModelCalls]
     notices: list[NoticeText]
+    webhooks: dict[str, str]
+    """The vendor's id of each tenant's own."""
 
 
 async def read_tables(database_url: str) -> Tables:
@@ -108,6 +111,7 @@ async def read_tables(database_url: str) -> Tables:
                 dead_letters=await reader.rows(_LETTERS, _letter),
                 model_calls=await reader.rows(_CALLS, _of(ModelCalls)),
                 notices=await reader.rows(_NOTICES, _of(NoticeText)),
+                webhooks=dict(await reader.rows(_WEBHOOKS, _webhook)),
             )
     finally:
         await connection.close()
@@ -178,6 +182,11 @@ def _effect(row: Any) -> EffectRow:
 def _waiting(row: Any) -> WaitingEvent:
     event_id: UUID = row["event_id"]
     return WaitingEvent(event_id=event_id, tenant_id=row["tenant_id"], name=row["event"])
+
+
+def _webhook(row: Any) -> tuple[str, str]:
+    *_, webhook, _token = row["url"].split("/")
+    return row["tenant_id"], webhook
 
 
 def _letter(row: Any) -> DeadLetter:

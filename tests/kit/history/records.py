@@ -175,7 +175,8 @@ class MeterEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCalls:
-    """What our side has on record of one saga's calls: begun ones of which nobody knows the end, and all."""
+    """What our side has on record of one saga's calls: begun ones of which nobody knows the end, and those of
+    which it is known."""
 
     key: SagaKey
     begun: int = 0

@@ -186,6 +186,10 @@ SPEECH: dict[str, tuple[str, Break]] = {
         "notices_are_said_at_most_once",
         lambda good: changed(good, "notices", {"key": DELIVERED}, said=2),
     ),
+    "a model call is on nobody's record": (
+        "model_calls_are_on_record",
+        lambda good: changed(good, "model_calls", {"key": FAILED}, known=1),
+    ),
     "a notice that counts as sent was not said": (
         "notices_are_said_at_most_once",
         lambda good: changed(good, "notices", {"key": DELIVERED}, said=0),

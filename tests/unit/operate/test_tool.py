@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -19,6 +20,7 @@ from orchestrator.operate.role_passwords import RoleUrls, passwords, scram_verif
 from orchestrator.sagas import REGISTERED
 
 Said = pytest.CaptureFixture[str]
+REPOSITORY = Path(__file__).parents[3]
 NOBODY_LISTENS = "127.0.0.1:9"
 
 
@@ -174,3 +176,14 @@ def test_every_step_of_every_saga_becomes_a_program_with_a_port_of_its_own() -> 
     ports = [program.environment["LEADSAGA_HTTP_PORT"] for program in made]
     assert [str(9000 + place) for place in range(len(made))] == ports
     assert [{}] * len(made) == [program.environment for program in programs(steps, 0)]
+
+
+def test_the_tool_does_without_the_brokers_framework_which_takes_long_to_import() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, orchestrator.__main__; print('faststream' in sys.modules)"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "False\n" == told.stdout

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from contracts.messages import Command
-from steps.runtime.effects_memory import MemoryMemory
+from steps.runtime.effects_memory import VolatileMemory
 from tests.kit.effects_suite import EffectsSuite, World
 
 
@@ -19,7 +19,7 @@ class MemoryWorld:
     def __init__(self) -> None:
         self.now = datetime(2026, 11, 21, 12, tzinfo=UTC)
         self.sagas: set[tuple[str, UUID]] = set()
-        self.memory = MemoryMemory(Nothing(), lambda: self.now, lambda *key: key in self.sagas)
+        self.memory = VolatileMemory(Nothing(), lambda: self.now, lambda *key: key in self.sagas)
 
     async def saga(self, tenant_id: str) -> UUID:
         saga_id = uuid4()
@@ -39,5 +39,5 @@ def world() -> World:
     return MemoryWorld()
 
 
-class TestMemoryMemory(EffectsSuite):
+class TestVolatileMemory(EffectsSuite):
     pass
