@@ -209,6 +209,18 @@ async def publishing(
             pass  # the broker is gone; so is the connection
 
 
+class _Connection(aio_pika.RobustConnection):
+    """Left to itself, it would go on with a first attempt that was broken off, and keep the process from its
+    end: the library's task survives being cancelled unless its connection was closed before."""
+
+    async def connect(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - as it is named there
+        try:
+            await super().connect(timeout)
+        except asyncio.CancelledError:
+            await self.close()
+            raise
+
+
 async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnection:
     try:
         return await aio_pika.connect_robust(
@@ -217,6 +229,7 @@ async def _connect(settings: BrokerSettings, name: str) -> AbstractRobustConnect
             heartbeat=settings.heartbeat,
             timeout=CONNECT_SECONDS,
             reconnect_interval=1,
+            connection_class=_Connection,
         )
     except (AuthenticationError, ProbableAuthenticationError):
         raise BadSettings(["LEADSAGA_AMQP_URL: the broker refuses its user or password"]) from None
