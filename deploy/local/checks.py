@@ -30,7 +30,8 @@ PHASES: tuple[list[str], ...] = (
     # cover is not counted, and to count it would take a third of the time again.
     [
         *SIDE_BY_SIDE,
-        *("tests/acceptance", "tests/crash", "tests/infrastructure", "tests/simulation", "tests/chaos"),
+        # The longest first, so that nobody waits for it alone at the end.
+        *("tests/chaos", "tests/infrastructure", "tests/crash", "tests/acceptance", "tests/simulation"),
     ],
 )
 

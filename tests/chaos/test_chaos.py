@@ -8,7 +8,7 @@ from tests.kit.local import processes_of, program, reachable_directory
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
 
-LOAD = ("--minutes", "0.9", "--seed", "1", "--orders", "120", "--every", "4", "--patience", "40")
+LOAD = ("--minutes", "0.9", "--seed", "1", "--orders", "40", "--every", "4", "--patience", "40")
 VICTIMS = ("orchestrator", "steps", "sandbox", "rabbitmq", "postgres")
 ENDS = ("lead completed", "lead rolled_back", "lead parked", "refund completed", "refund rolled_back")
 

@@ -31,7 +31,7 @@ PAIRS = (("orchestrator", "steps-2"), ("orchestrator-2", "steps"))
 """Of each kind one is there while the other is restarted."""
 ROUNDS = 25
 """A hundred restarts in all."""
-IN_FLIGHT = 6
+IN_FLIGHT = 3
 """Requests that are under way at a time."""
 
 
