@@ -1,7 +1,5 @@
 """The lines between our processes and their servers break, in all the ways that lines do."""
 
-import asyncio
-
 import pytest
 
 from tests.kit.breakable import Breakable
