@@ -28,7 +28,7 @@ SETTINGS = {
     "LEADSAGA_TIME_SCALE": f"{TIME_SCALE:g}",
     "LEADSAGA_TICK_SECONDS": "2.5",
     "LEADSAGA_FLUSH_INTERVAL": "50",
-    "LEADSAGA_NOTICE_INTERVAL": "15",
+    "LEADSAGA_NOTICE_INTERVAL": "4",
     "LEADSAGA_LOG_LEVEL": "warning",
     "LEADSAGA_GROUPS": "1",
     "LEADSAGA_MODEL_CALL_TIMEOUT": f"{CALL_SECONDS:g}",
@@ -101,6 +101,8 @@ async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Resu
                 unsettled = await settled(here.database_url, ears, until)
                 progress.cancel()
             say("checking")
+            # Nothing may move between the reading of our record and that of the vendors.
+            await asyncio.gather(*(here.end(name, "stop") for name in OURS))
             history = await read_history(
                 here.database_url,
                 directory / "sandbox",

@@ -181,7 +181,8 @@ async def test_a_deadlock_between_two_bundles_costs_neither_its_answer(world):
     )
 
     assert ["done", "done"] == [reply.outcome.kind for answers in both for reply in answers.replies]
-    assert 3 == len(probes[0].ran) + len(probes[1].ran)
+    # One of the two was the victim once at least, and began anew.
+    assert 3 <= len(probes[0].ran) + len(probes[1].ran)
     assert 2 == await drafts(world)
 
 
