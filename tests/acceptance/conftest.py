@@ -1,41 +1,18 @@
-"""One running system a module: tests in it use tenants of their own, and so do not disturb each other."""
+"""One running system for all tests that break nothing: they use tenants of their own, and so do not disturb
+each other."""
 
 from collections.abc import AsyncIterator
-from functools import partial
 
 import pytest
 import pytest_asyncio
 
-from tests.kit.broker import own_prefix
-from tests.kit.database import cloned
-from tests.kit.sandbox import running_sandbox
-from tests.kit.system import RunningSystem, running_system
-from tests.kit.zygote import ForkedChildren, zygote
+from tests.kit.mortal import own_system
+from tests.kit.system import RunningSystem
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def system(
-    admin_url: str,
-    template: str,
-    amqp_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
+    admin_url: str, template: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningSystem]:
-    """A module that sets `APART = True` gets a process for each step."""
-    directory = tmp_path_factory.mktemp("system")
-    async with (
-        zygote() as forks,
-        cloned(admin_url, template) as database_url,
-        own_prefix(amqp_url) as prefix,
-        running_sandbox(directory / "sandbox") as sandbox_url,
-        running_system(
-            database_url,
-            amqp_url,
-            prefix,
-            sandbox_url,
-            directory,
-            apart=getattr(request.module, "APART", False),
-            make_children=partial(ForkedChildren, zygote=forks),
-        ) as running,
-    ):
-        yield running
+    async with own_system(admin_url, template, amqp_url, tmp_path_factory.mktemp("system")) as mortal:
+        yield mortal.system

@@ -8,7 +8,7 @@ from tests.kit.asking import cancel_of, delivered, lead_request, refund_of
 from tests.kit.outsider import names_of
 from tests.kit.system import RunningSystem, Tenant
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package")]
 
 SLOW = 1.5
 """Seconds that the model takes to answer: long enough to ask for something else meanwhile."""

@@ -11,7 +11,7 @@ from contracts.requests import LeadRequested
 from tests.kit.asking import lead_request
 from tests.kit.system import RunningSystem, Tenant
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package")]
 
 MALFORMED = 'leadsaga_messages_malformed_total{queue="requests"}'
 

@@ -23,7 +23,7 @@ from tests.kit.outsider import PATIENCE
 from tests.kit.sandbox import until
 from tests.kit.system import RunningSystem
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(120)]
 
 QUEUES = list(dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues()))
 HEARD = heard_queue("notify_discord")
@@ -31,7 +31,7 @@ PUBLISHED = {"done", DIED_AGAIN}
 """What becomes of the replay of a letter that dies again, a moment before or after it is marked."""
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="package")
 async def operators(system: RunningSystem) -> AsyncIterator[Database]:
     url = system.children.environment["LEADSAGA_OPERATOR_URL"]
     async with connect(url, PoolSettings(), name="test") as database:

@@ -33,11 +33,10 @@ async def test_the_demo_accounts_for_every_request_and_leaves_nothing_behind() -
         assert list(directory.iterdir()) == []
 
 
-@pytest.mark.parametrize("moment", ["Setting up", "Publishing"])
-async def test_ctrl_c_at_any_time_leaves_no_process_and_no_file(moment: str) -> None:
+async def test_ctrl_c_while_it_is_furnished_leaves_no_process_and_no_file() -> None:
     async with reachable_directory() as directory:
         async with program(directory, "demo") as demo:
-            await demo.says(moment)
+            await demo.says("Setting up")
             demo.interrupt()
             assert await demo.ends() == 130
         await until(lambda: nothing_runs(directory))

@@ -15,7 +15,7 @@ from contracts.requests import LeadRequested
 from tests.kit.asking import delivered, lead_request
 from tests.kit.system import RunningSystem, Tenant
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package")]
 
 UNKNOWN = "leadsaga_replies_unknown_total"
 STALE = "leadsaga_replies_stale_total"

@@ -9,7 +9,7 @@ from tests.kit.asking import delivered, lead_request
 from tests.kit.outsider import names_of
 from tests.kit.system import RunningSystem
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_a_request_is_accepted_delivered_and_completed_in_this_order(system: RunningSystem) -> None:

@@ -6,7 +6,7 @@ from contracts.requests import LeadRequested
 from tests.kit.asking import delivered, lead_request, refund_of
 from tests.kit.system import RunningSystem, Tenant
 
-pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="package")]
 
 
 async def test_a_partial_refund_nets_out_at_stripe_and_returns_the_quota(system: RunningSystem) -> None:

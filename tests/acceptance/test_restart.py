@@ -1,18 +1,29 @@
 """Any process is killed amid running sagas and started again: all sagas end, and billed = delivered."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
 from contracts.requests import LeadRequested
 from steps import catalogue
 from tests.kit.asking import lead_request
+from tests.kit.mortal import own_system
 from tests.kit.system import RunningSystem, Tenant
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module")]
 
-APART = True
 REQUESTS = 8
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def system(
+    admin_url: str, template: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningSystem]:
+    directory = tmp_path_factory.mktemp("apart")
+    async with own_system(admin_url, template, amqp_url, directory, apart=True) as mortal:
+        yield mortal.system
 
 
 @pytest.mark.parametrize("process", ["orchestrator", *catalogue.names()])

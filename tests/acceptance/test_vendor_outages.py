@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.kit.database import cloned
 from tests.kit.proxy import Proxy, proxied
 from tests.kit.sandbox import running_sandbox, until
 from tests.kit.system import RunningSystem, Tenant, running_system
+from tests.kit.zygote import ForkedChildren, zygote
 
 pytestmark = [pytest.mark.services, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -97,8 +99,13 @@ async def setting(
         urls = {
             f"LEADSAGA_{vendor.upper()}_BASE_URL": f"{line.url}/{vendor}" for vendor, line in lines.items()
         }
+        forks = await stack.enter_async_context(zygote())
         system = await stack.enter_async_context(
-            running_system(database_url, amqp_url, prefix, sandbox, directory, settings={**SETTINGS, **urls})
+            running_system(
+                *(database_url, amqp_url, prefix, sandbox, directory),
+                settings={**SETTINGS, **urls},
+                make_children=partial(ForkedChildren, zygote=forks),
+            )
         )
         yield Setting(system, lines)
 

@@ -28,7 +28,7 @@ CHANNELS = range(2, 12)
 RIGHTS = ("set_permissions", USER)
 """To configure, to write and to read what is called so."""
 EVERYTHING, NOTHING = ".*", "^$"
-SLOW = 1.5
+SLOW = 4.0
 """Seconds of a model call, so that a command is held when its channel is lost."""
 
 

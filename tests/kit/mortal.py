@@ -34,8 +34,11 @@ async def own_system(
     amqp_url: str,
     directory: Path,
     settings: Mapping[str, str] | None = None,
+    *,
+    apart: bool = False,
 ) -> AsyncIterator[Mortal]:
-    """On a database, queues and a sandbox of its own."""
+    """On a database, queues and a sandbox of its own. Each step in a process of its own if they are to be
+    `apart`."""
     sandbox = directory / "sandbox"
     async with (
         zygote() as forks,
@@ -45,6 +48,7 @@ async def own_system(
         running_system(
             *(database_url, amqp_url, prefix, sandbox_url, directory),
             settings=settings,
+            apart=apart,
             make_children=partial(ForkedChildren, zygote=forks),
         ) as system,
     ):
