@@ -113,7 +113,9 @@ def names_of(events: Sequence[Event]) -> list[str]:
 async def speaking(amqp_url: str, names: Names, *, lasting: bool = False) -> AsyncIterator[Outsider]:
     """Its queue is bound before anything is published, so that nothing is missed. `lasting`: not even while
     the broker is away, after which it goes on."""
-    connect = partial(aio_pika.connect_robust, reconnect_interval=0.2) if lasting else aio_pika.connect
+    # No heartbeats: its loop stands still while tests of other loops run.
+    once = partial(aio_pika.connect, heartbeat=0)
+    connect = partial(aio_pika.connect_robust, reconnect_interval=0.2) if lasting else once
     connection = await connect(amqp_url)
     async with connection, connection.channel(on_return_raises=True) as channel:
         await channel.declare_exchange(names.events_exchange, aio_pika.ExchangeType.TOPIC, durable=True)

@@ -44,13 +44,17 @@ async def running_sandbox(data: Path) -> AsyncIterator[str]:
         await stopped(process)
 
 
+PAUSE = 0.02
+"""Seconds until it is looked again, at first: who waits long costs those whom it waits for little."""
+
+
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     """Raises TimeoutError when the condition does not come true in time."""
+    pause = PAUSE
     async with asyncio.timeout(seconds):
-        while True:
-            if await condition():
-                return
-            await asyncio.sleep(0.02)
+        while not await condition():
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, 5 * PAUSE)
 
 
 async def stopped(process: asyncio.subprocess.Process) -> None:
