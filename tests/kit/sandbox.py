@@ -17,6 +17,8 @@ from stripe.params.billing import MeterEventCreateParams
 
 from deploy.sandbox.client import SandboxAdmin
 
+PAUSE = 0.02
+"""Seconds until it is looked again, at first: who waits long costs those whom it waits for little."""
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 REPOSITORY = Path(__file__).parents[2]
@@ -42,10 +44,6 @@ async def running_sandbox(data: Path) -> AsyncIterator[str]:
         yield base_url
     finally:
         await stopped(process)
-
-
-PAUSE = 0.02
-"""Seconds until it is looked again, at first: who waits long costs those whom it waits for little."""
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
