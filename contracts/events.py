@@ -74,8 +74,19 @@ class Failed(_Event):
 
 
 class Refunded(_Event):
+    """`leads` were given back. `withdrawn` of the request's leads are not delivered again."""
+
     event: Literal["refunded"] = "refunded"
     leads: int
+    withdrawn: int = 0
+
+
+class Provisioned(_Event):
+    """`new_tenant` may ask for leads, and is billed as `stripe_customer`; by hand, if there is none."""
+
+    event: Literal["provisioned"] = "provisioned"
+    new_tenant: TenantId
+    stripe_customer: str | None
 
 
 class Parked(_Event):
@@ -87,5 +98,6 @@ class Parked(_Event):
 
 
 Event = Annotated[
-    Accepted | Refused | LeadsReady | Completed | Failed | Refunded | Parked, Field(discriminator="event")
+    Accepted | Refused | LeadsReady | Completed | Failed | Refunded | Provisioned | Parked,
+    Field(discriminator="event"),
 ]

@@ -1,7 +1,7 @@
 """The identifiers that appear in messages, keys and queue names, and what they may look like."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import StringConstraints
@@ -11,6 +11,9 @@ TENANT_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
 REQUEST_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$"
 """Chosen by the upstream service; unique per tenant and kind of saga."""
+
+ADMINISTRATION: Final = "administration"
+"""The tenant that is ourselves: to add a buyer is a saga of its. It has no quota."""
 
 TenantId = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
 RequestId = Annotated[str, StringConstraints(pattern=REQUEST_PATTERN)]

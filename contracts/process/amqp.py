@@ -1,7 +1,8 @@
-"""Two habits of the client libraries (aio-pika, aiormq, pamqp) that we cannot live with, mended in one place.
+"""Habits of the client libraries (aio-pika, aiormq, pamqp) that we cannot live with, mended in one place.
 
 A line that dies must be an error like any other, and a message must be readable whatever its sender wrote
 around it: what cannot be read ends the connection, comes again on the next one, and so stops every consumer.
+And a channel that the broker closes must be given up: until that is said, its consumer is given messages.
 """
 
 import asyncio
@@ -10,8 +11,12 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from aio_pika import DeliveryMode
+from aiormq import Connection
 from pamqp import decode
 from pamqp.common import FieldTable
+
+MOST_CHANNELS = 2047
+"""Of one connection, unless RabbitMQ is told otherwise (`channel_max`)."""
 
 
 @contextmanager
@@ -41,6 +46,13 @@ def read_whatever_comes() -> None:
     decode.METHODS.update(shortstr=_short_str, table=_table, timestamp=_timestamp)
     decode.TABLE_MAPPING.update({b"F": _table, b"T": _timestamp})
     DeliveryMode._missing_ = classmethod(lambda cls, _: cls.PERSISTENT)  # type: ignore[assignment]
+
+
+def answer_every_close() -> None:
+    """On connections made from now on, in all of this process, all channels may be closed at once. aiormq
+    drops `Channel.CloseOk` when ten frames wait to be sent, and opens the channel anew; the broker then keeps
+    the old one, whose consumer takes its share of the messages and never acknowledges any."""
+    Connection.FRAME_BUFFER_SIZE = MOST_CHANNELS
 
 
 def _short_str(value: bytes) -> tuple[int, str]:

@@ -16,14 +16,15 @@ from faststream.rabbit.utils import RabbitClientProperties
 
 from contracts.bundle import Malformed, alone, decode
 from contracts.process import crash
-from contracts.process.amqp import read_whatever_comes
+from contracts.process.amqp import answer_every_close, read_whatever_comes
 from contracts.process.settings import BrokerSettings
 from contracts.process.waiting import CONNECT_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One message as it was delivered. `count`: how often it was delivered before without an ack."""
+    """One message as it was delivered. `count`: how often it was delivered before without an ack. `user`: who
+    published it, as the broker has checked; empty if its sender did not say."""
 
     items: list[Any]
     body: bytes
@@ -32,6 +33,7 @@ class Delivery:
     redelivered: bool
     count: int
     headers: Mapping[str, Any]
+    user: str = ""
 
     @property
     def malformed(self) -> list[Malformed]:
@@ -63,6 +65,7 @@ class Broker(RabbitBroker):
 
 def make_broker(settings: BrokerSettings) -> Broker:
     read_whatever_comes()
+    answer_every_close()
     return Broker(
         settings.amqp_url.get_secret_value(),
         # The decoder below hands over a Delivery; annotations only feed the AsyncAPI document.
@@ -124,6 +127,7 @@ def read_delivery(message: Any, item_type: Any) -> Delivery:
         redelivered=bool(raw.redelivered),
         count=_count(headers.get("x-delivery-count")),
         headers=headers,
+        user=raw.user_id or "",
     )
 
 

@@ -60,6 +60,8 @@ class Outgoing:
     """False only for events: that nobody listens to them is not an error."""
     message_id: str | None = None
     headers: dict[str, str | int] = field(default_factory=dict)
+    signed: bool = False
+    """It names our user, which the broker checks: for who is asked in a tenant's name."""
 
 
 def slice_of(messages: Sequence[Outgoing]) -> int:
@@ -84,6 +86,7 @@ class Publisher:
     def __init__(self, connection: AbstractRobustConnection, settings: BrokerSettings) -> None:
         self._connection = connection
         self._timeout = settings.publish_timeout
+        self._user = settings.user
         self._channel: AbstractChannel | None = None
         self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
@@ -162,6 +165,7 @@ class Publisher:
                     # would swap their results.
                     message_id=message.message_id or str(uuid_utils.uuid7()),
                     headers=dict(message.headers),
+                    user_id=self._user if message.signed else None,
                 ),
                 routing_key=message.routing_key,
                 mandatory=message.mandatory,

@@ -1,7 +1,8 @@
 """Settings, one class per concern, read from the environment (prefix `LEADSAGA_`)."""
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -80,6 +81,19 @@ class BrokerSettings(Settings):
     and 3 s more, is given up and opened anew; the broker gives up ours after twice as long."""
     publish_timeout: float = Field(default=10.0, gt=0)
     """Seconds until an unconfirmed publish counts as failed."""
+    topology: Literal["declared", "imported"] = "declared"
+    """declared: by the processes themselves. imported: by somebody who may, from `python -m deploy.broker`;
+    the users of the processes need not be allowed to, and a process waits for what is missing."""
+
+    @property
+    def user(self) -> str:
+        """Who we are to the broker."""
+        return unquote(urlsplit(self.amqp_url.get_secret_value()).username or "guest")
+
+    @property
+    def passive(self) -> bool:
+        """Whether queues are only looked for."""
+        return self.topology == "imported"
 
 
 class PoolSettings(Settings):
