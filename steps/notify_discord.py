@@ -10,10 +10,12 @@ from contracts.events import Event, Failed, Parked
 from contracts.facts import Notified
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome, Rejected
+from contracts.process.sealing import keys
 from steps.clients.discord import open_discord
 from steps.notices.send import tell_tenant
 from steps.notices.settings import notice_interval
 from steps.notices.texts import Notice, ended_well, went_wrong
+from steps.notices.webhook import expect_keys
 from steps.notices.write import write
 from steps.runtime.step import Batch, Connection, Step
 from steps.work.rounds import Rounds
@@ -54,5 +56,6 @@ STEP = Step(
     job=Rounds("notices", tell_tenant),
     hears=("failed", "parked"),
     heard=heard,
-    settings=(notice_interval,),
+    settings=(notice_interval, keys),
+    expects=expect_keys,
 )

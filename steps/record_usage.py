@@ -37,14 +37,15 @@ WITH ranked AS (
 SELECT saga_id, count(*)::int AS leads FROM shown GROUP BY saga_id
 """
 
+# At the price with which the billing period began: Stripe has one price for the whole of it.
 _COUNT = """
 INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, unit_price, currency, event_name,
-                    period_start)
+                    period_start, billing)
 SELECT $1, u.ledger_id, u.saga_id, u.request_id, 'usage', u.leads, p.price_per_lead, p.currency, p.event_name,
-       period_start(t.billing_anchor, now())
+       t.start, p.billing
 FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::int[]) AS u (ledger_id, saga_id, request_id, leads),
-     tenants t JOIN plans p USING (plan_id)
-WHERE t.tenant_id = $1
+     (SELECT plan_id, period_start(billing_anchor, now()) AS start FROM tenants WHERE tenant_id = $1) AS t,
+     LATERAL terms_at(t.plan_id, t.start) AS p
 """
 
 _SETTLE = """
@@ -62,7 +63,8 @@ FROM summed WHERE q.tenant_id = $1 AND q.period_start = summed.period_start
 _DELIVERED = """
 SELECT lead_id, saga_id, company, website, contact_name, contact_title, email, country, reason, score,
        visible_at
-FROM leads WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NOT NULL
+FROM leads
+WHERE tenant_id = $1 AND saga_id = ANY($2::uuid[]) AND visible_at IS NOT NULL AND withdrawn_at IS NULL
 ORDER BY saga_id, score DESC, lead_id
 """
 

@@ -1,5 +1,5 @@
-"""Tells Stripe what was given back: inside the billing period a reversal nets out in the next flush, which
-also gives the answer."""
+"""Tells Stripe what was given back. The command is only noted; the flush reads how the invoice of the usage
+stands, chooses what gives the leads back there, and then answers."""
 
 from collections.abc import Sequence
 

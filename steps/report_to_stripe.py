@@ -9,10 +9,11 @@ from contracts.outcomes import Outcome
 from steps.billing.commands import owe_answers
 from steps.billing.flush import flush_tenant
 from steps.billing.lag import show_lag
-from steps.billing.settings import flush_pace
-from steps.clients.stripe import open_stripe
+from steps.billing.reconcile import reconcile_tenant
+from steps.billing.settings import flush_pace, reconcile_settings
+from steps.clients.stripe_refunds import open_billing
 from steps.runtime.step import Batch, Connection, Owing, Step
-from steps.work.rounds import Rounds
+from steps.work.rounds import Rounds, SideBySide
 
 
 async def report_to_stripe(connection: Connection, commands: Sequence[Command]) -> list[Outcome | Owing]:
@@ -22,8 +23,10 @@ async def report_to_stripe(connection: Connection, commands: Sequence[Command]) 
 STEP = Step(
     name="report_to_stripe",
     do=Batch(run=report_to_stripe),
-    client=open_stripe,
-    job=Rounds("flush", flush_tenant),
-    settings=(flush_pace,),
+    client=open_billing,
+    job=SideBySide(
+        Rounds("flush", flush_tenant), Rounds("reconcile", reconcile_tenant, lease=600.0, long=True)
+    ),
+    settings=(flush_pace, reconcile_settings),
     measure=show_lag,
 )

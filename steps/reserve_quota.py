@@ -12,7 +12,7 @@ from steps.runtime.step import Batch, Connection, Step
 _TENANT = """
 SELECT t.status, p.monthly_quota, p.overage, period_start(t.billing_anchor, now()) AS period_start,
        period_end(t.billing_anchor, now()) AS period_end
-FROM tenants t JOIN plans p USING (plan_id) WHERE t.tenant_id = $1
+FROM tenants t, LATERAL terms_at(t.plan_id, now()) AS p WHERE t.tenant_id = $1
 """
 
 _OPEN_PERIOD = """

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from contracts.facts import UsageRecorded, UsageRefunded
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome, Rejected
-from steps.billing.answers import confirmed, outside
+from steps.billing.answers import TOLD, confirmed, outside
 from steps.billing.due import note_owed
 from steps.billing.settings import flush_pace
 from steps.runtime.effects_postgres import PostgresEffects
@@ -18,7 +18,9 @@ from steps.runtime.step import OWING, Connection, Owing
 NO_USAGE = Rejected(reason="the ledger has no usage of this saga to report", error="NoUsage")
 
 _CARRIED = """
-SELECT l.saga_id, l.ledger_id, i.intent_id, i.identifier, i.value, i.state
+SELECT l.saga_id, l.ledger_id, i.intent_id, i.identifier, i.value, i.state, EXISTS (
+    SELECT FROM effects e WHERE e.tenant_id = $1 AND e.saga_id = l.saga_id AND e.step = 'refund_at_stripe'
+        AND e.direction = 'do' AND e.outside->>'instrument' = 'negative_event') AS to_be_checked
 FROM ledger l
 LEFT JOIN carriers c USING (tenant_id, ledger_id)
 LEFT JOIN intents i USING (tenant_id, intent_id)
@@ -59,7 +61,7 @@ def _answer(command: Command, row: Any, fact: type[UsageRecorded | UsageRefunded
     # A pivot that was declared done by hand has no facts: then the saga's only row is the one.
     if row is None or _ledger_id(command, fact) not in {None, row["ledger_id"]}:
         return NO_USAGE
-    return confirmed(command.step, row) if row["state"] == "confirmed" else OWING
+    return confirmed(command.step, row) if row["state"] in TOLD and not row["to_be_checked"] else OWING
 
 
 def _ledger_id(command: Command, fact: type[UsageRecorded | UsageRefunded]) -> UUID | None:

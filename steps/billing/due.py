@@ -1,5 +1,6 @@
 """When the flush is to look at a tenant."""
 
+from steps.billing.intents import CARRIABLE
 from steps.billing.settings import Pace, flush_pace
 from steps.runtime.step import Connection
 from steps.work import due
@@ -18,14 +19,18 @@ async def note_owed(connection: Connection, tenant_id: str, within: float) -> No
     await due.add(connection, "flush", tenant_id, within=within)
 
 
-# Rows of a meter that has an intent open wait for that; an ambiguous intent waits for others to settle it.
-_LEFT = """
+# A reversal that waits for its refund to choose is owed an answer, or rests until somebody replays it. Rows
+# of a meter that has an intent open wait for that. What is to be sent again waits behind the open ones.
+_LEFT = f"""
 WITH open AS (
     SELECT event_name, retry_at, state, created_at FROM intents
     WHERE tenant_id = $1 AND state IN ('pending', 'sending', 'ambiguous')
 ), waiting AS (
     SELECT l.leads, l.occurred_at, l.event_name IN (SELECT event_name FROM open) AS blocked
-    FROM uncarried u JOIN ledger l USING (tenant_id, ledger_id) WHERE u.tenant_id = $1
+    FROM uncarried u JOIN ledger l USING (tenant_id, ledger_id) WHERE u.tenant_id = $1 AND {CARRIABLE}
+), again AS (
+    SELECT min(created_at) AS since FROM intents
+    WHERE tenant_id = $1 AND state = 'rejected' AND retry_at IS NOT NULL
 ), owed AS (
     SELECT min(updated_at) AS since FROM effects WHERE tenant_id = $1 AND owed
 ), free AS (
@@ -34,12 +39,15 @@ WITH open AS (
     FROM waiting WHERE NOT blocked
 )
 SELECT coalesce(least((SELECT due_at FROM free),
-                      (SELECT min(coalesce(retry_at, now())) FROM open WHERE state <> 'ambiguous')),
+                      (SELECT min(coalesce(retry_at, now())) FROM open),
+                      (SELECT min(coalesce(retry_at, now())) FROM credits
+                       WHERE tenant_id = $1 AND state IN ('pending', 'sending'))),
                 now() + make_interval(secs => $2)) AS due_at,
        coalesce((SELECT sum(abs(leads)) FROM waiting), 0)::int AS weight,
-       least((SELECT min(occurred_at) FROM waiting), (SELECT min(created_at) FROM open), owed.since) AS since
-FROM owed
-"""
+       least((SELECT min(occurred_at) FROM waiting), (SELECT min(created_at) FROM open),
+             again.since, owed.since) AS since
+FROM owed, again
+"""  # noqa: S608 - constants of ours
 
 
 async def left_to_flush(connection: Connection, tenant_id: str, pace: Pace) -> Left | None:

@@ -1,7 +1,7 @@
 """Reporting one tenant's usage: what is open is settled first, then the rest goes out, slice after slice."""
 
 from contracts.process.settings import load
-from steps.billing import answers, intents, settle
+from steps.billing import answers, doubts, intents, refunds, settle
 from steps.billing.due import left_to_flush
 from steps.billing.settings import FlushSettings, Pace
 from steps.runtime.step import Connection, Worker
@@ -14,9 +14,16 @@ async def flush_tenant(worker: Worker, tenant_id: str) -> None:
     pace = load(FlushSettings).pace(worker.time_scale)
     async with worker.database.transaction(tenant_id, name="flush.look") as connection:
         await settle.hold_forgotten(connection, tenant_id)
-        planned = await intents.slices(connection, tenant_id)
+        doubtful = await doubts.begin(connection, tenant_id, pace)
     await _send_open(worker, tenant_id, pace)
+    for doubt in doubtful:
+        await doubts.clear_up(worker.database, worker.client, doubt, pace)
     await _send_again(worker, tenant_id, pace)
+    await refunds.give_back(worker, tenant_id, pace)
+    if await _send_open(worker, tenant_id, pace):
+        await refunds.give_back(worker, tenant_id, pace)  # did what went to a draft come in time?
+    async with worker.database.transaction(tenant_id, name="flush.slices") as connection:
+        planned = await intents.slices(connection, tenant_id)
     for slice_ in planned:
         async with worker.database.transaction(tenant_id, name="flush.plan") as connection:
             state = await intents.plan(connection, tenant_id, slice_, pace.grace_hours)

@@ -1,10 +1,16 @@
-"""How late billing is, for the process's metrics."""
+"""How late billing is, and what its books say, for the process's metrics."""
 
 from contracts.process.postgres import Database
-from steps.runtime.observe import FLUSH_LAG
+from steps.runtime import observe
 
 _LAG = """
 SELECT coalesce(extract(epoch FROM now() - min(since)), 0)::float8 FROM work_due WHERE kind = 'flush'
+"""
+
+_BOOKS = """
+SELECT coalesce(sum(weight), 0)::float8 AS findings,
+    coalesce(extract(epoch FROM now() - min(since)), 0)::float8 AS age
+FROM work_due WHERE kind = 'reconcile'
 """
 
 
@@ -16,4 +22,8 @@ async def flush_lag(database: Database) -> float:
 
 
 async def show_lag(database: Database) -> None:
-    FLUSH_LAG.set(await flush_lag(database))
+    observe.FLUSH_LAG.set(await flush_lag(database))
+    async with database.transaction(name="reconcile.lag") as connection:
+        books = await connection.fetchrow(_BOOKS)
+    observe.FINDINGS.set(books["findings"])
+    observe.RECONCILED.set(books["age"])

@@ -1,6 +1,7 @@
 """How often usage goes to Stripe, and how patient the flush is."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 
 from pydantic import Field
@@ -59,3 +60,33 @@ class FlushSettings(Settings):
 def flush_pace() -> Pace:
     """Of this process, read once. Raises BadSettings."""
     return load(FlushSettings).pace(load(ProcessSettings).time_scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Seconds between two reconciliations of a tenant, and after one that could not read Stripe."""
+
+    interval: float
+    again: float
+    grace_hours: float
+
+
+class ReconcileSettings(Settings):
+    reconcile_interval: float = Field(default=3600.0, gt=0, le=86400)
+    """Seconds (times the time scale) between two reconciliations of a tenant. One more comes shortly before
+    the invoice of a billing period is final."""
+    summary_lag: float = Field(default=0.5, ge=0, le=72)
+    """Hours that Stripe's totals may be behind what it has taken. What they lack of older usage is lost."""
+
+    @property
+    def lag(self) -> timedelta:
+        return timedelta(hours=self.summary_lag)
+
+    def rhythm(self, time_scale: float, grace_hours: float) -> Rhythm:
+        return Rhythm(self.reconcile_interval * time_scale, RETRY.ceiling * time_scale, grace_hours)
+
+
+@cache
+def reconcile_settings() -> ReconcileSettings:
+    """Of this process, read once. Raises BadSettings."""
+    return load(ReconcileSettings)

@@ -9,14 +9,17 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
 from contracts.errors import StepError, StepRejected, StepTransient, StepUnknown
 from contracts.process import logs
 from contracts.process.postgres import Database
+from steps.billing import flags, turns
 from steps.billing.intents import Intent
 from steps.billing.ports import UsageMeter
 from steps.billing.settings import IDENTIFIER_HOURS, Pace
-from steps.clients.stripe import UsageUnknown
+from steps.clients.billing import UsageUnknown
+from steps.runtime import observe
 from steps.runtime.step import Connection
 
 log = logs.get("flush")
@@ -33,6 +36,7 @@ UPDATE intents SET state = 'sending', attempts = attempts + 1, first_sent_at = c
     first_key = coalesce(first_key, key_generation), retry_at = now() + make_interval(secs => $5)
 WHERE tenant_id = $1 AND intent_id = $2 AND state = $3 AND attempts = $4
     AND coalesce(retry_at, now()) <= now()
+    AND coalesce(first_sent_at, now()) > now() - make_interval(hours => $6)
 RETURNING attempts
 """
 
@@ -53,24 +57,33 @@ _REJECT = """
 UPDATE intents SET state = 'rejected', settled_at = now(), retry_at = NULL, error = $4,
     first_sent_at = NULL, first_key = NULL
 WHERE tenant_id = $1 AND intent_id = $2 AND attempts = $3 AND state = 'sending'
+RETURNING true
 """
 
 
 async def hold_forgotten(connection: Connection, tenant_id: str) -> None:
-    """Doubtful intents whose identifier Stripe may soon forget are held: another call could bill twice."""
+    """Doubtful intents whose identifier Stripe may soon forget are held until its totals settle them, for
+    another call could bill twice."""
     for row in await connection.fetch(_HOLD, tenant_id, IDENTIFIER_HOURS):
-        log.error("intent_ambiguous", tenant=tenant_id, intent=str(row["intent_id"]))
+        log.warning("intent_ambiguous", tenant=tenant_id, intent=str(row["intent_id"]))
 
 
 async def send(database: Database, meter: UsageMeter, intent: Intent, pace: Pace) -> None:
-    """Calls Stripe once and commits what that proved. A process that dies in between leaves 'sending', and
-    the same identifier is sent again when the lease is over."""
+    """Calls Stripe once, when it is this call's turn, and commits what that proved. A process that dies in
+    between leaves 'sending', and the same identifier is sent again when the lease is over."""
+    await turns.wait_for_turn(database, turns.SENDS, meter.calls_per_second)
     async with database.transaction(intent.tenant_id, name="flush.begin") as connection:
         attempt = await connection.fetchval(
-            _BEGIN, intent.tenant_id, intent.intent_id, intent.state, intent.attempts, pace.lease
+            _BEGIN,
+            intent.tenant_id,
+            intent.intent_id,
+            intent.state,
+            intent.attempts,
+            pace.lease,
+            IDENTIFIER_HOURS,
         )
     if attempt is None:
-        return  # another process was faster
+        return  # another process was faster, or the turn came too late
     error = await _call(meter, intent, pace.call_seconds)
     if error is not None:
         log.warning(
@@ -105,9 +118,9 @@ def _settlement(
 ) -> Callable[[Connection], Awaitable[Any]]:
     key = (intent.tenant_id, intent.intent_id)
     if error is None:
-        return lambda connection: connection.execute(_CONFIRM, *key)
+        return lambda connection: confirm(connection, *key)
     if isinstance(error, StepRejected) and intent.refusal_is_proof:
-        return lambda connection: connection.execute(_REJECT, *key, attempt, _text(error))
+        return lambda connection: _reject(connection, intent, attempt, error)
     # What one call proves of itself says nothing of an earlier one: that stays open, and the same
     # identifier is sent again while that is safe.
     surely_not = isinstance(error, StepTransient) and not intent.perhaps_taken
@@ -119,6 +132,19 @@ def _settlement(
     )
     state = "pending" if surely_not else "sending"
     return lambda connection: connection.execute(_AGAIN, *key, attempt, state, wait, _text(error), rotate)
+
+
+async def confirm(connection: Connection, tenant_id: str, intent_id: UUID) -> None:
+    """Stripe has it."""
+    await connection.execute(_CONFIRM, tenant_id, intent_id)
+    await flags.clear_flag(connection, tenant_id)
+
+
+async def _reject(connection: Connection, intent: Intent, attempt: int, error: StepRejected) -> None:
+    key = intent.tenant_id, intent.intent_id
+    if await connection.fetchval(_REJECT, *key, attempt, _text(error)):
+        observe.REFUSED.inc()
+        await flags.raise_flag(connection, *key, error)
 
 
 def _text(error: StepError) -> str:

@@ -1,6 +1,7 @@
 """What a payment provider tells of usage sent to it, and how it writes money."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from contracts.errors import StepUnknown
@@ -18,6 +19,27 @@ class Duplicate:
     """The provider had an event with this identifier already: an earlier try landed."""
 
     request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """An invoice and its line for a meter's usage at some moment. Money in the currency's smallest unit; of
+    one that is not final yet, as it stands."""
+
+    invoice: str
+    status: str
+    """draft, open, paid, void or uncollectible."""
+    line: str
+    start: datetime
+    end: datetime
+    quantity: int
+    amount: int
+    """Of the line, without tax."""
+    tax: int
+    """On top of it."""
+    currency: str
+    dispute: str | None = None
+    """A payment of the invoice that its customer contests, or has contested with success."""
 
 
 class UsageUnknown(StepUnknown):

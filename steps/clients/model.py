@@ -70,8 +70,8 @@ class Slots:
 
     def __init__(self, total: int) -> None:
         self._total = asyncio.Semaphore(total)
-        # Keyed by the limit too: a changed one holds for the attempts that begin after the change. Weak, so
-        # that a tenant is forgotten when the last of its calls has ended.
+        # Keyed by the limit too: a changed one holds for the attempts that begin after the change, and the
+        # database counts for all. Weak, so that a tenant is forgotten when the last of its calls has ended.
         self._tenants: WeakValueDictionary[tuple[str, int], asyncio.Semaphore] = WeakValueDictionary()
 
     @asynccontextmanager

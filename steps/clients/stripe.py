@@ -16,13 +16,12 @@ from typing import TypeVar
 
 import httpx
 import stripe
-from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
 
 from contracts.errors import StepError, StepRejected, StepTransient
 from contracts.process import crash, logs
-from contracts.process.settings import BadSettings, Settings, load
+from contracts.process.settings import BadSettings, load
 from steps.clients.billing import Duplicate, Sent, UsageUnknown, in_smallest_unit
+from steps.clients.stripe_settings import LIVE_CALLS, StripeSettings
 
 __all__ = ["Billing", "Duplicate", "Sent", "StripeSettings", "UsageUnknown", "open_stripe"]
 
@@ -38,22 +37,13 @@ SURELY_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _KEY = re.compile(r"\b(sk|rk|pk)_\S+")
 
 
-class StripeSettings(Settings):
-    model_config = SettingsConfigDict(env_ignore_empty=True, validate_by_name=True, validate_by_alias=True)
-
-    stripe_api_key: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("STRIPE_API_KEY", "LEADSAGA_STRIPE_API_KEY")
-    )
-    """Of the account that bills; needed unless a stand-in is set."""
-    stripe_base_url: str | None = None
-    """A stand-in for the vendor; it needs no key."""
-
-
 @dataclass(frozen=True, slots=True)
 class Billing:
     """Every method raises StepTransient (surely nothing happened), StepUnknown or StepRejected."""
 
     sdk: stripe.StripeClient
+    calls_per_second: float = LIVE_CALLS
+    """Meter events that the account takes from all processes together."""
 
     async def send_usage(  # noqa: PLR0913 - the columns of an intent
         self,
@@ -112,9 +102,8 @@ class Billing:
 
     async def ensure_meter(self, event_name: str) -> str:
         """The id of the active meter that sums up `event_name`. Events sent before there is one are lost."""
-        for meter in await every(self.sdk.v1.billing.meters.list_async({"status": "active", "limit": 100})):
-            if meter.event_name == event_name:
-                return meter.id
+        if known := await self.meter_of(event_name):
+            return known
         made = await asked(
             self.sdk.v1.billing.meters.create_async(
                 {
@@ -125,6 +114,11 @@ class Billing:
             )
         )
         return made.id
+
+    async def meter_of(self, event_name: str) -> str | None:
+        """The id of the active meter that sums up `event_name`, if there is one."""
+        meters = await every(self.sdk.v1.billing.meters.list_async({"status": "active", "limit": 100}))
+        return next((meter.id for meter in meters if meter.event_name == event_name), None)
 
     async def ensure_price(self, plan_id: str, *, meter: str, price_per_lead: Decimal, currency: str) -> str:
         """The id of the monthly price of a plan. Prices never change: another amount is another price."""
@@ -270,7 +264,8 @@ async def open_stripe(settings: StripeSettings | None = None) -> AsyncIterator[B
     stripe.enable_telemetry = False
     http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
     try:
-        yield Billing(client(key.get_secret_value() if key else "sk_test_standin", url, http))
+        sdk = client(key.get_secret_value() if key else "sk_test_standin", url, http)
+        yield Billing(sdk, settings.calls_per_second)
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]  # so in the SDK
 

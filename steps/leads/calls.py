@@ -27,6 +27,12 @@ SHORTEST_CALL = 1.0
 BOOKING_TIME = 2.0
 """Seconds that an attempt which has to end may still take to note what a call cost."""
 
+LOOK_AGAIN = 0.5
+"""Seconds between two looks whether a call of the tenant has ended elsewhere, or its limit was raised."""
+
+SETTLING_TIME = 5.0
+"""Seconds after its own time until a call that is still on record as begun is taken for lost."""
+
 CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
 UNREADABLE = "UnreadableAnswer"
 
@@ -79,10 +85,8 @@ class Asking:
         try:
             begin_before = self.deadline - SHORTEST_CALL
             async with model.slots.take(self.command.tenant_id, self.side_by_side, begin_before):
-                if self._time_left < SHORTEST_CALL:
+                if not await self._begun(call_id, part):
                     return NotAsked()
-                async with self.attempt.transaction("call") as connection:
-                    await begin(connection, self.command, call_id, part.number)
                 # Once begun it is made, even if the record took long to write.
                 within = max(self._time_left, SHORTEST_CALL)
                 answer = await model.call(prompt, SCHEMA, max_tokens(part), within=within)
@@ -92,6 +96,16 @@ class Asking:
         except TimeoutError:
             return NotAsked()
         return await self._keep(call_id, part, answer)
+
+    async def _begun(self, call_id: UUID, part: Part) -> bool:
+        """Waits until the tenant may make one call more, as long as there is time for it."""
+        longest = self.attempt.client.call_timeout + SETTLING_TIME
+        while self._time_left >= SHORTEST_CALL:
+            async with self.attempt.transaction("call") as connection:
+                if await begin(connection, self.command, call_id, part.number, longest=longest):
+                    return True
+            await asyncio.sleep(LOOK_AGAIN)
+        return False
 
     @property
     def _time_left(self) -> float:

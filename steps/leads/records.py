@@ -15,9 +15,16 @@ from steps.runtime.step import Connection
 
 CallOutcome = Literal["answered", "truncated", "refused", "failed", "timed_out"]
 
+# One at a time begins: two that count side by side would both take the same place.
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('model calls ' || $1, 0))"
+
+# Calls of all processes. One that nobody saw the end of counts until it is surely over.
 _BEGIN = """
 INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, outcome)
-VALUES ($1, $2, $3, $4, $5, 'begun')
+SELECT $1, $2, $3, $4, $5, 'begun' FROM tenants t
+WHERE t.tenant_id = $1 AND t.model_calls > (
+    SELECT count(*) FROM model_calls c
+    WHERE c.tenant_id = $1 AND c.outcome = 'begun' AND c.started_at > now() - make_interval(secs => $6))
 """
 
 # Only a row that is still begun: nothing that was committed with the leads is ever overwritten.
@@ -56,8 +63,14 @@ class Counts:
 NOTHING_KEPT = Counts()
 
 
-async def begin(connection: Connection, command: Command, call_id: UUID, part: int) -> None:
-    await connection.execute(_BEGIN, command.tenant_id, call_id, command.saga_id, command.attempt, part)
+async def begin(
+    connection: Connection, command: Command, call_id: UUID, part: int, *, longest: float
+) -> bool:
+    """False when the tenant has as many calls under way as it may; the limit is read anew each time.
+    `longest`: seconds that a call can last."""
+    await connection.execute(_LOCK, command.tenant_id)
+    row = (command.tenant_id, call_id, command.saga_id, command.attempt, part, longest)
+    return str(await connection.execute(_BEGIN, *row)) == "INSERT 0 1"
 
 
 async def settle(

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
+from contracts.process import logs
+from contracts.process.sealing import CannotOpen
+from steps.notices.webhook import Webhook, webhook
 from steps.runtime.step import Connection
 from steps.work.due import Left
+
+log = logs.get("notices")
 
 PER_MESSAGE = 10
 """Discord takes at most ten embeds in one message."""
@@ -25,8 +30,6 @@ WHERE tenant_id = $1 AND state IN ('waiting', 'sending')
     AND (state = 'sending' AND coalesce(retry_at, created_at) <= now()
          OR state = 'waiting' AND created_at < now() - make_interval(secs => $2))
 """
-
-_URL = "SELECT url FROM discord_webhooks WHERE tenant_id = $1 AND disabled_at IS NULL"
 
 _NO_WEBHOOK = """
 UPDATE notices SET state = 'no_webhook', settled_at = now(), retry_at = NULL
@@ -58,11 +61,6 @@ UPDATE notices SET state = 'waiting', error = $3, retry_at = now() + make_interv
 WHERE tenant_id = $1 AND notice_id = ANY($2::uuid[]) AND state = 'sending'
 """
 
-_DISABLE = """
-UPDATE discord_webhooks SET disabled_at = now(), disabled_reason = $2
-WHERE tenant_id = $1 AND disabled_at IS NULL AND url = $3
-"""
-
 _LEFT = """
 SELECT coalesce(max(retry_at) FILTER (WHERE retry_at > now()), now() + make_interval(secs => $2)) AS due_at,
        count(*)::int AS weight, min(created_at) AS since
@@ -74,9 +72,9 @@ Settled = Literal["sent", "unknown", "given_up", "no_webhook"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes out together: marked 'sending', for the webhook `url` (a secret: never log it)."""
+    """What goes out together: marked 'sending', for the webhook."""
 
-    url: str
+    webhook: Webhook
     rows: tuple[Any, ...]
 
     @property
@@ -91,18 +89,22 @@ class Message:
 async def take(
     connection: Connection, tenant_id: str, *, patience_hours: float, lease: float
 ) -> Message | None:
-    """Marks the tenant's next message as being sent; None when there is nothing to send now. Commit before
-    sending it."""
+    """Marks the tenant's next message as being sent; None when there is nothing to send now, or nowhere that
+    can be read: then the notices wait. Commit before sending it."""
     await connection.execute(_LOCK, tenant_id)
     await connection.execute(_EXPIRE, tenant_id, patience_hours * 3600)
-    url = await connection.fetchval(_URL, tenant_id)
-    if url is None:
+    try:
+        told = await webhook(connection, tenant_id)
+    except CannotOpen:
+        log.warning("webhook_not_opened", tenant=tenant_id)
+        return None
+    if told is None:
         await connection.execute(_NO_WEBHOOK, tenant_id)
         return None
     rows = await connection.fetch(_TAKE, tenant_id, lease, PER_MESSAGE)
     if not rows:
         return None
-    return Message(url, tuple(sorted(rows, key=lambda row: (row["created_at"], row["notice_id"]))))
+    return Message(told, tuple(sorted(rows, key=lambda row: (row["created_at"], row["notice_id"]))))
 
 
 async def settle(
@@ -115,11 +117,6 @@ async def wait_again(
     connection: Connection, tenant_id: str, message: Message, error: str, seconds: float
 ) -> None:
     await connection.execute(_AGAIN, tenant_id, message.ids, error, seconds)
-
-
-async def disable_webhook(connection: Connection, tenant_id: str, url: str, reason: str) -> None:
-    """Unless it was replaced by another one meanwhile."""
-    await connection.execute(_DISABLE, tenant_id, reason, url)
 
 
 async def left(connection: Connection, tenant_id: str, interval: float) -> Left | None:

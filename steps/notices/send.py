@@ -9,7 +9,7 @@ from contracts.errors import StepError, StepRejected, StepTransient, StepUnknown
 from contracts.process import logs
 from contracts.process.settings import load
 from steps.clients.discord import BadWebhook, WebhookGone
-from steps.notices import rows
+from steps.notices import rows, webhook
 from steps.notices.rows import Message
 from steps.notices.settings import NoticeSettings, Pace
 from steps.notices.texts import embed
@@ -54,7 +54,7 @@ async def _post(chat: Chat, tenant_id: str, message: Message, seconds: float) ->
     embeds = [embed(row["event"], row["title"], row["body"]) for row in message.rows]
     try:
         async with asyncio.timeout(seconds):
-            await chat.post(message.url, embeds)
+            await chat.post(message.webhook.url, embeds)
     except StepError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever broke the call, the message may be out
@@ -77,7 +77,7 @@ async def _settle(
             )
             await rows.wait_again(connection, tenant_id, message, _text(error), wait)
         case WebhookGone() | BadWebhook():
-            await rows.disable_webhook(connection, tenant_id, message.url, _text(error))
+            await webhook.disable(connection, tenant_id, message.webhook, _text(error))
             await rows.settle(connection, tenant_id, message, "no_webhook", _text(error))
         case StepRejected():
             await rows.settle(connection, tenant_id, message, "given_up", _text(error))

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from contracts.events import Failed, Parked
-from contracts.facts import UsageRecorded, UsageRefunded
+from contracts.facts import TenantStored, UsageRecorded, UsageRefunded
 from contracts.messages import Command
 from contracts.requests import LeadRequested, RefundRequested
 from steps.clients.discord import safe
 
-EventName = Literal["completed", "failed", "parked", "refunded"]
+EventName = Literal["completed", "failed", "parked", "refunded", "welcome"]
 
 TITLE = 80
 BODY = 500
@@ -20,6 +20,7 @@ COLORS: dict[str, int] = {
     "failed": 0xB22222,
     "parked": 0xDAA520,
     "refunded": 0x4682B4,
+    "welcome": 0x6A5ACD,
 }
 
 
@@ -60,6 +61,16 @@ def went_wrong(event: Failed | Parked) -> Notice:
         "parked",
         "A request needs our attention",
         f"Request {request} waits for one of us. Nothing is lost and nothing is charged twice.",
+    )
+
+
+def welcome(name: str, sold: TenantStored) -> Notice:
+    price = f"{sold.price_per_lead.normalize():f} {sold.currency.upper()}"
+    return _notice(
+        "welcome",
+        f"Welcome, {safe(name, 60)}",
+        f"You may ask for leads as {sold.tenant_id}. Plan {sold.plan_id}: {sold.monthly_quota} a month, "
+        f"{price} for each that is delivered.",
     )
 
 

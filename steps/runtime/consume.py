@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from steps.runtime.patience import PAUSE, patiently
 from steps.runtime.single import POISON, DatabaseAway, run_single
 from steps.runtime.step import Batch, Single, Step, Work
 from steps.runtime.suspect import run_suspects
+from steps.runtime.turns import AHEAD, Turns
 
 log = logs.get("runtime")
 
@@ -54,6 +55,8 @@ class Consumer:
     """Set when a command was taken: the background job may have something to do."""
     bundles_ahead: int = 4
     side_by_side: int = 8
+    turns: list[Turns] = field(default_factory=list)
+    """Of the queues whose attempts call a vendor."""
     alone: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a suspect runs, and shared by all steps of a process: side by side with the culprit,
     innocent ones would be begun as often as it is, and be taken for poison too."""
@@ -67,7 +70,7 @@ class Consumer:
             queue=self.names.queue(queue),
             item_type=Command,
             payload=Bundle[Command],
-            handler=_Queue(self, queue, work).take,
+            handler=_Queue(self, queue, work, self._turns(work)).take,
             prefetch=self._ahead(work),
             description=f"Commands of {queue}; answered by replies",
         )
@@ -78,7 +81,18 @@ class Consumer:
             case Batch():
                 return self.bundles_ahead
             case Single():
-                return work.side_by_side or self.side_by_side
+                return AHEAD * (work.side_by_side or self.side_by_side)
+
+    def _turns(self, work: Work) -> Turns | None:
+        if not isinstance(work, Single):
+            return None
+        self.turns.append(turns := Turns(work.side_by_side or self.side_by_side))
+        return turns
+
+    def close(self) -> None:
+        """What was taken and not begun is left to another process."""
+        for turns in self.turns:
+            turns.close()
 
     def _events(self) -> Subscription:
         return Subscription(
@@ -170,9 +184,22 @@ class _Queue:
     consumer: Consumer
     name: str
     work: Work
+    turns: Turns | None
 
     async def take(self, delivery: Delivery) -> None:
         commands, misplaced = self._sort(delivery.sound)
+        async with self._turn(commands):
+            await self._take(delivery, commands, misplaced)
+
+    def _turn(self, commands: list[Command]) -> AbstractAsyncContextManager[None]:
+        """A message to a step that calls a vendor carries one command."""
+        if self.turns is None or not commands:
+            return nullcontext()
+        return self.turns.take(commands[0].tenant_id)
+
+    async def _take(
+        self, delivery: Delivery, commands: list[Command], misplaced: list[tuple[Command, str]]
+    ) -> None:
         with (
             observe.SECONDS.labels(self.name).time(),
             observe.RUNNING.labels(self.name).track_inprogress(),

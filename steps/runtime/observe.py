@@ -17,4 +17,12 @@ PUBLISH_FAILURES = Counter(
     "leadsaga_publish_failures_total", "Publishes that were not confirmed and were repeated", ["part"]
 )
 JOB_FAILURES = Counter("leadsaga_job_failures_total", "Rounds of background work that failed", ["step"])
+REFUSED = Counter("leadsaga_usage_refused_total", "Sends of usage that Stripe refused")
+DOUBTS = Counter(
+    "leadsaga_doubts_read_total", "Totals of Stripe that were read to settle a doubtful send", ["outcome"]
+)
 FLUSH_LAG = Gauge("leadsaga_flush_lag_seconds", "Age of the oldest usage that Stripe has not confirmed")
+FINDINGS = Gauge("leadsaga_findings_open", "Differences between ledger, sends and Stripe that have not gone")
+RECONCILED = Gauge(
+    "leadsaga_reconciled_seconds", "Since the tenant that was reconciled longest ago was compared as a whole"
+)

@@ -29,8 +29,14 @@ from contracts.process.postgres import TROUBLE, Database, connect
 from contracts.process.publishing import NotPublished, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
-from contracts.process.topology import declare_engine, declare_exchanges, declare_heard, declare_steps
-from contracts.process.waiting import Stopped, stop_on_signals, unless_stopped
+from contracts.process.topology import (
+    MISSING,
+    declare_engine,
+    declare_exchanges,
+    declare_heard,
+    declare_steps,
+)
+from contracts.process.waiting import Stopped, stop_on_signals, until_answers
 from contracts.process.watchdog import ends_when_blocked
 from steps.runtime import observe
 from steps.runtime.consume import Consumer
@@ -103,6 +109,8 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         url = own.steps_url.get_secret_value()
         database = await stack.enter_async_context(connect(url, pool, name=label, stopping=stopping))
         await expect_schema(database, stopping)
+        for expects in [step.expects for step in steps if step.expects]:
+            await expects(database, stopping)
         publisher = await stack.enter_async_context(
             publishing(broker_settings, name=label, stopping=stopping)
         )
@@ -120,8 +128,8 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
             )
             for step in steps
         ]
-        topology = partial(declare, names=names, steps=steps)
-        await unless_stopped(topology(publisher.connection), stopping)
+        topology = partial(declare, names=names, steps=steps, passive=broker_settings.passive)
+        await until_answers(partial(topology, publisher.connection), "RabbitMQ's queues", MISSING, stopping)
         broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
         for each in [each for consumer in consumers for each in consumer.subscriptions()]:
             subscribe(broker, each)
@@ -135,6 +143,8 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         change(checks, readiness(broker, publisher, database))
         log.info("started", steps=[step.name for step in steps])
         await stopping.wait()
+        for consumer in consumers:
+            consumer.close()
         grace.begin()
         change(checks, STOPPING)
         log.info("stopping")
@@ -144,15 +154,17 @@ def _label(steps: Sequence[Step]) -> str:
     return ",".join(step.name for step in steps)
 
 
-async def declare(connection: aio_pika.abc.AbstractConnection, names: Names, steps: Sequence[Step]) -> None:
+async def declare(
+    connection: aio_pika.abc.AbstractConnection, names: Names, steps: Sequence[Step], *, passive: bool = False
+) -> None:
     """What these steps need, and the queue that takes their replies, whoever starts first."""
     async with connection.channel() as channel:
-        await declare_exchanges(channel, names)
-        await declare_engine(channel, names)
+        await declare_exchanges(channel, names, passive=passive)
+        await declare_engine(channel, names, passive=passive)
         for step in steps:
-            await declare_steps(channel, names, step.work())
+            await declare_steps(channel, names, step.work(), passive=passive)
             if step.hears:
-                await declare_heard(channel, names, step.name, step.hears)
+                await declare_heard(channel, names, step.name, step.hears, passive=passive)
 
 
 @asynccontextmanager

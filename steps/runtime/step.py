@@ -1,5 +1,6 @@
 """What a step is to the runtime: functions that do and undo, and how they are to be run."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -132,6 +133,9 @@ class Step:
     """Handles one of them, in a transaction of its tenant. It may come more than once."""
     settings: tuple[Callable[[], object], ...] = ()
     """Read when the process starts, so that wrong ones stop it there. They raise BadSettings."""
+    expects: Callable[[Database, asyncio.Event], Awaitable[None]] | None = None
+    """What must be true of the database before the step takes anything. Raises BadSettings, which ends the
+    process, and Stopped."""
     measure: Callable[[Database], Awaitable[None]] | None = None
     """Sets gauges; called every few seconds."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from steps.runtime.step import Connection
 
-Kind = Literal["flush", "notices"]
+Kind = Literal["flush", "notices", "reconcile"]
 
 _ADD = """
 INSERT INTO work_due AS d (kind, tenant_id, due_at, weight)

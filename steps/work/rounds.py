@@ -27,20 +27,24 @@ AFTER_FAILURE = 5.0
 
 class Rounds:
     """The job of a step: each call is one round, which starts visits but does not wait for their end. Holds
-    the visits of one process and belongs to one event loop."""
+    the visits of one process and belongs to one event loop.
 
-    def __init__(self, kind: Kind, visit: Visit, *, lease: float = 30.0) -> None:
+    A process that is told to stop finishes the visits that it has begun, unless they are `long`: those are
+    broken off, and another process begins them anew once the lease is over."""
+
+    def __init__(self, kind: Kind, visit: Visit, *, lease: float = 30.0, long: bool = False) -> None:
         self._kind: Kind = kind
         self._visit = visit
         self._lease = lease
+        self._long = long
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def __call__(self, worker: Worker) -> None:
         try:
             await self.begin(worker)
-            await worker.wake(await self._wait(worker))
+            await worker.wake(await self.wait(worker))
         except asyncio.CancelledError:
-            await self._break_off()
+            await self.break_off()
             raise
 
     async def begin(self, worker: Worker) -> None:
@@ -66,9 +70,16 @@ class Rounds:
 
     async def ended(self) -> None:
         """Returns when the visits under way have ended."""
+        if self._long:
+            await self.break_off()
+        else:
+            await self._all_over()
+
+    async def _all_over(self) -> None:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    async def _wait(self, worker: Worker) -> float:
+    async def wait(self, worker: Worker) -> float:
+        """Seconds until the next tenant may be due."""
         async with worker.database.transaction(name=f"rounds.{self._kind}.wait") as connection:
             until = await due.until_next(connection, self._kind, but=self._running)
         longest = LOOK_EVERY * worker.time_scale
@@ -86,7 +97,28 @@ class Rounds:
                     within = AFTER_FAILURE * worker.time_scale
                     await due.again(connection, self._kind, tenant_id, within=within)
 
-    async def _break_off(self) -> None:
+    async def break_off(self) -> None:
         for task in self._running.values():
             task.cancel()
-        await self.ended()
+        await self._all_over()
+
+
+class SideBySide:
+    """Rounds of several kinds as the one job of a step."""
+
+    def __init__(self, *rounds: Rounds) -> None:
+        self._rounds = rounds
+
+    async def __call__(self, worker: Worker) -> None:
+        try:
+            for each in self._rounds:
+                await each.begin(worker)
+            await worker.wake(min([await each.wait(worker) for each in self._rounds]))
+        except asyncio.CancelledError:
+            for each in self._rounds:
+                await each.break_off()
+            raise
+
+    async def ended(self) -> None:
+        for each in self._rounds:
+            await each.ended()
