@@ -29,12 +29,13 @@ from contracts.process.postgres import Database, connect
 from contracts.process.publishing import Publisher, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
-from contracts.process.topology import declare_engine, declare_exchanges, declare_steps
-from contracts.process.waiting import Stopped, stop_on_signals, unless_stopped
+from contracts.process.topology import MISSING, declare_engine, declare_exchanges, declare_steps
+from contracts.process.waiting import Stopped, stop_on_signals, until_answers
 from contracts.process.watchdog import ends_when_blocked
 from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.bus.replay import republisher_of
+from orchestrator.bus.senders import Senders
 from orchestrator.run.chores import Chores
 from orchestrator.run.group import Surroundings
 from orchestrator.run.loop import Loop
@@ -87,11 +88,12 @@ async def _run(
             publishing(broker_settings, name="orchestrator", stopping=stopping)
         )
         queues = list(dict.fromkeys(queue for saga in REGISTERED for queue in saga.queues()))
-        declare = partial(_declare, names=names, queues=queues)
-        await unless_stopped(declare(publisher.connection), stopping)
+        declare = partial(_declare, names=names, queues=queues, passive=broker_settings.passive)
+        await until_answers(partial(declare, publisher.connection), "RabbitMQ's queues", MISSING, stopping)
         loop, front, chores = _assemble(database, publisher, names, queues, process, engine)
         broker, grace = make_broker(broker_settings), Grace(process.finish_seconds)
-        for each in Ears(loop, front, names, engine.messages_ahead).subscriptions(queues):
+        ears = Ears(loop, front, names, engine.messages_ahead, Senders(engine.trusted))
+        for each in ears.subscriptions(queues):
             subscribe(broker, each)
         work = [front.run(), *(loop.run() for _ in range(engine.groups)), chores.run()]
         await stack.enter_async_context(working(work, stopping))
@@ -133,8 +135,10 @@ def _assemble(  # noqa: PLR0913, PLR0917 - one argument a concern
     return loop, front, chores
 
 
-async def _declare(connection: AbstractConnection, names: Names, queues: Sequence[str]) -> None:
+async def _declare(
+    connection: AbstractConnection, names: Names, queues: Sequence[str], *, passive: bool
+) -> None:
     async with connection.channel() as channel:
-        await declare_exchanges(channel, names)
-        await declare_engine(channel, names)
-        await declare_steps(channel, names, queues)
+        await declare_exchanges(channel, names, passive=passive)
+        await declare_engine(channel, names, passive=passive)
+        await declare_steps(channel, names, queues, passive=passive)

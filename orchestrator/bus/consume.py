@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,12 +13,13 @@ from contracts.process import logs
 from contracts.process.consuming import Delivery, Subscription
 from contracts.requests import Request
 from orchestrator.bus.drain import Drain
+from orchestrator.bus.senders import Forged, Senders
 from orchestrator.observe import metrics
 from orchestrator.run.items import Answered, Asked, Misunderstood
-from orchestrator.run.letters import Death, letter_of, sender
+from orchestrator.run.letters import FORGED, Death, letter_of, sender
 from orchestrator.run.loop import Loop
 from orchestrator.run.speech import Asker, refusal_to
-from orchestrator.store.port import EventOut, Letter
+from orchestrator.store.port import EventOut, Letter, Refusal
 
 log = logs.get("orchestrator")
 
@@ -40,6 +40,7 @@ class Ears:
     ahead: int = 100
     """Messages that may be taken from a queue before the first of them is acknowledged: they become one
     group."""
+    senders: Senders = Senders()  # noqa: RUF009 - frozen
 
     def subscriptions(self, queues: Sequence[str]) -> list[Subscription]:
         """`queues`: the work queues of all steps, whose dead letters are drained too."""
@@ -66,7 +67,7 @@ class Ears:
             queue=self.names.dead_queue(queue),
             item_type=None,
             payload=Bundle[Command],
-            handler=Drain(self.loop, self.names, queue).take,
+            handler=Drain(self.loop, self.names, queue, self.senders).take,
             prefetch=DEAD_AHEAD,
             description=f"What could not be carried out in {queue}",
         )
@@ -75,7 +76,8 @@ class Ears:
         if len(delivery.body) > MAX_BYTES:
             too_large = Malformed(delivery.body, f"larger than {MAX_BYTES} bytes")
             delivery = replace(delivery, items=[too_large])
-        delivery = replace(delivery, items=[_believed(each, delivery.routing_key) for each in delivery.items])
+        key, user = delivery.routing_key, delivery.user
+        delivery = replace(delivery, items=[self.senders.believed(it, key, user) for it in delivery.items])
         raw = delivery.body if len(delivery.items) == 1 else b""
         await self.front.handle([Asked(each, delivery.redelivered, raw) for each in delivery.sound])
         await self._bury(REQUESTS, delivery)
@@ -89,21 +91,30 @@ class Ears:
             return
         metrics.MALFORMED.labels(queue).inc(len(delivery.malformed))
         log.warning("malformed", queue=queue, reasons=[each.reason for each in delivery.malformed])
-        await self.loop.handle(
-            [
-                Misunderstood(
-                    self._letter(queue, delivery, each),
-                    self._refusal(delivery, each) if queue == REQUESTS else None,
-                )
-                for each in delivery.malformed
-            ]
+        await self.loop.handle([self._misunderstood(queue, delivery, each) for each in delivery.malformed])
+
+    def _misunderstood(self, queue: str, delivery: Delivery, each: Malformed) -> Misunderstood:
+        letter = self._letter(queue, delivery, each)
+        if queue != REQUESTS:
+            return Misunderstood(letter)
+        if not isinstance(each, Forged):
+            return Misunderstood(letter, self._refusal(delivery, each))
+        refused = Refusal(
+            tenant_id=each.tenant_id,
+            routing_key=delivery.routing_key,
+            user=delivery.user,
+            reason=each.reason,
+            message_id=letter.message_id,
         )
+        return Misunderstood(letter, audited=refused)
 
     def _letter(self, queue: str, delivery: Delivery, each: Malformed) -> Letter:
-        death = Death(queue=queue, routing_key=delivery.routing_key, error="Malformed", reason=each.reason)
+        error = each.error if isinstance(each, Forged) else "Malformed"
+        death = Death(queue=queue, routing_key=delivery.routing_key, error=error, reason=each.reason)
         letter = letter_of(self.loop.around.new_id, death, delivery.exact(each.raw))
-        tenant_id = sender(delivery.routing_key) if queue == REQUESTS else None
-        return replace(letter, tenant_id=tenant_id)
+        if queue != REQUESTS:
+            return letter
+        return replace(letter, tenant_id=sender(delivery.user if error == FORGED else delivery.routing_key))
 
     def _refusal(self, delivery: Delivery, each: Malformed) -> EventOut | None:
         """Whoever may publish for a tenant hears what was wrong, and nobody else does."""
@@ -115,11 +126,3 @@ class Ears:
             return None
         said = hashlib.sha256(each.raw).hexdigest()
         return refusal_to(asker, said, each.reason, self.loop.around.clock())
-
-
-def _believed(request: Any, routing_key: str) -> Any:
-    """Nobody asks in the name of another tenant."""
-    if isinstance(request, Malformed) or request.tenant_id == sender(routing_key):
-        return request
-    reason = "the message names another tenant than its routing key"
-    return Malformed(request.model_dump_json().encode(), reason)

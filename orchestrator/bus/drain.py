@@ -11,8 +11,9 @@ from contracts.names import REPLIES, REQUESTS, Names, heard_queue, is_heard
 from contracts.process import logs
 from contracts.process.consuming import Delivery
 from contracts.requests import Request
+from orchestrator.bus.senders import Senders
 from orchestrator.run.items import Died, Item
-from orchestrator.run.letters import Death, about, letter_of, sender
+from orchestrator.run.letters import FORGED, Death, about, letter_of, sender
 from orchestrator.run.loop import Loop
 from orchestrator.store.port import Letter
 
@@ -32,6 +33,7 @@ class Drain:
     loop: Loop
     names: Names
     queue: str
+    senders: Senders = Senders()  # noqa: RUF009 - frozen
 
     async def take(self, delivery: Delivery) -> None:
         """Must not raise: a dead letter that is rejected has nowhere else to go, and would be lost."""
@@ -61,7 +63,13 @@ class Drain:
             case Reply():
                 return Died(about(letter, each))
             case _:
-                return Died(_of_tenant(letter, each))
+                return Died(self._judged(_of_tenant(letter, each), delivery.user))
+
+    def _judged(self, letter: Letter, user: str) -> Letter:
+        """Published again, it would come from a user that may speak for all tenants."""
+        if letter.queue != REQUESTS or self.senders.may_speak(user, letter.tenant_id or ""):
+            return letter
+        return replace(letter, error=FORGED, tenant_id=sender(user))
 
 
 def kind_of(queue: str) -> Any:

@@ -29,4 +29,4 @@ def again(letter: Letter, names: Names) -> Outgoing:
         exchange = names.replies_exchange
     elif is_heard(letter.queue):
         exchange, key = "", names.queue(letter.queue)
-    return Outgoing(exchange=exchange, routing_key=key, body=letter.message)
+    return Outgoing(exchange=exchange, routing_key=key, body=letter.message, signed=letter.queue == REQUESTS)

@@ -13,7 +13,7 @@ from orchestrator.operate.find import expect_tenant
 from orchestrator.operate.plain import rows
 
 SPEAKING = frozenset(
-    {"BrokerGaveUp", "Buried", "GroupFailed", "NoSaga", "Unanswerable", "Unreadable", "WrongQueue"}
+    {"BrokerGaveUp", "Buried", "Forged", "GroupFailed", "NoSaga", "Unanswerable", "Unreadable", "WrongQueue"}
 )
 """Errors whose reason says all."""
 

@@ -52,10 +52,12 @@ FROM effects WHERE tenant_id = $1 AND saga_id = $2 ORDER BY updated_at, step, di
 # A request's usage row, and the reversals that point at it.
 _LEDGER = """
 SELECT l.ledger_id, l.saga_id, l.kind, l.leads, l.unit_price, l.currency, l.period_start, l.occurred_at,
-    l.actor, l.reason, i.intent_id, i.identifier, i.state AS intent,
-    i.value AS intent_value, i.error AS intent_error
+    l.actor, l.reason, i.intent_id, coalesce(i.identifier, k.stripe_id, k.credit_id::text) AS identifier,
+    coalesce(i.state, k.state) AS intent, i.value AS intent_value, coalesce(i.error, k.error) AS intent_error,
+    k.instrument, k.invoice, k.amount + k.tax AS credited
 FROM ledger l LEFT JOIN carriers c USING (tenant_id, ledger_id)
 LEFT JOIN intents i USING (tenant_id, intent_id)
+LEFT JOIN credits k USING (tenant_id, credit_id)
 WHERE l.tenant_id = $1 AND (l.saga_id = $2 OR l.original_id = (
     SELECT o.ledger_id FROM ledger o WHERE o.tenant_id = $1 AND o.saga_id = $2))
 ORDER BY l.occurred_at, l.ledger_id

@@ -22,10 +22,13 @@ class LeadLine:
     reason: str
     score: int
     visible_at: datetime
+    withdrawn_at: datetime | None
+    """A refund took it back: it is not delivered again."""
 
 
 _LEADS = """
-SELECT lead_id, company, website, contact_name, contact_title, email, country, reason, score, visible_at
+SELECT lead_id, company, website, contact_name, contact_title, email, country, reason, score, visible_at,
+    withdrawn_at
 FROM leads WHERE tenant_id = $1 AND saga_id = $2 AND visible_at IS NOT NULL ORDER BY score DESC, part, lead_id
 """
 

@@ -24,7 +24,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """One ledger row and the send to Stripe that carries it; without `intent` none was planned yet."""
+    """One ledger row and the send to Stripe, or the credit, that carries it; without `intent`, its state,
+    none was planned yet. `credited`: money that a credit gives back, tax included, in the smallest unit."""
 
     ledger_id: UUID
     saga_id: UUID
@@ -41,6 +42,9 @@ class LedgerLine:
     intent: str | None
     intent_value: int | None
     intent_error: str | None
+    instrument: str | None
+    invoice: str | None
+    credited: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,7 +20,7 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value):
         computed = [name for name, member in vars(type(value)).items() if isinstance(member, property)]
         return {name: getattr(value, name) for name in [*(field.name for field in fields(value)), *computed]}
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, UUID | Decimal):
         return str(value)

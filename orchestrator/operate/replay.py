@@ -44,7 +44,7 @@ def _cost(at: At) -> str:
 
 def of_letter(letter: DeadLetter) -> Foreseen:
     """Of one that belongs to no saga. Raises Refused."""
-    if refusal := why_not_again(letter.queue, letter.routing_key, letter.status):
+    if refusal := why_not_again(letter.queue, letter.routing_key, letter.status, letter.error):
         raise Refused(refusal)
     key = f" under the key {letter.routing_key}" if letter.queue == REQUESTS else ""
     cost = {

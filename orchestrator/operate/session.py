@@ -13,7 +13,7 @@ from contracts.process import crash
 from contracts.process.postgres import AWAY, Database
 from contracts.process.settings import BadSettings, load
 from orchestrator.operate.errors import Unavailable
-from orchestrator.settings import OperatorSettings
+from orchestrator.settings import OperatorSettings, RotationSettings
 
 UNREACHABLE: tuple[type[Exception], ...] = (
     *AWAY,
@@ -76,8 +76,22 @@ async def operator_database() -> AsyncIterator[Database]:
     """The database as the role leadsaga_operator sees it. Raises BadSettings or Unavailable."""
     crash.arm()
     url = load(OperatorSettings).operator_url.get_secret_value()
+    async with _database(url, "LEADSAGA_OPERATOR_URL") as database:
+        yield database
+
+
+@asynccontextmanager
+async def sealers_database() -> AsyncIterator[Database]:
+    """The database as the role leadsaga_steps sees it. Raises BadSettings or Unavailable."""
+    url = load(RotationSettings).steps_url.get_secret_value()
+    async with _database(url, "LEADSAGA_STEPS_URL") as database:
+        yield database
+
+
+@asynccontextmanager
+async def _database(url: str, setting: str) -> AsyncIterator[Database]:
     with database_errors(place(url)):
-        pool = await connected(_pool(url), "LEADSAGA_OPERATOR_URL")
+        pool = await connected(_pool(url), setting)
         try:
             yield Database(pool)
         finally:

@@ -23,13 +23,18 @@ CLOSED = "the billing period is closed"
 
 # Where the usage of a saga stands; nobody is billed twice for what is confirmed, or was given up for good.
 _UNSETTLED = """
-SELECT i.state, i.retry_at IS NOT NULL AS asked_again, i.error, EXISTS (
+SELECT coalesce(i.state, k.state) AS state, i.retry_at IS NOT NULL AS asked_again, i.error, EXISTS (
     SELECT FROM carriers c JOIN ledger l USING (tenant_id, ledger_id)
     WHERE c.tenant_id = i.tenant_id AND c.intent_id = i.intent_id AND l.saga_id <> $2) AS shared
 FROM ledger
 LEFT JOIN carriers USING (tenant_id, ledger_id)
 LEFT JOIN intents i USING (tenant_id, intent_id)
-WHERE tenant_id = $1 AND saga_id = $2 AND coalesce(i.state, '') NOT IN ('confirmed', 'missing')
+LEFT JOIN credits k USING (tenant_id, credit_id)
+WHERE tenant_id = $1 AND saga_id = $2
+    AND coalesce(i.state, k.state, '') NOT IN ('confirmed', 'missing', 'manual') AND NOT (
+    -- A refund that is held: once its usage is gone, nothing goes after it unless its own saga asks.
+    carriers.ledger_id IS NULL AND kind = 'reversal' AND EXISTS (
+        SELECT FROM carriers o WHERE o.tenant_id = $1 AND o.ledger_id = ledger.original_id))
 """
 
 

@@ -8,7 +8,8 @@ import asyncpg
 from contracts.process.postgres import Database
 from orchestrator.operate import audit
 from orchestrator.operate.errors import BadUsage, NotFound, Refused
-from orchestrator.operate.tenants import Tenant, check_webhook, locked
+from orchestrator.operate.tenants import Tenant, check_webhook, expect_own_customer, locked
+from orchestrator.operate.webhooks import store_webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,6 @@ WHERE tenant_id = $1
 
 _WEBHOOK_NOW = "SELECT disabled_at, disabled_reason FROM discord_webhooks WHERE tenant_id = $1"
 
-# Operators may write the URL but not read it, so it is not taken from `excluded`.
-_SET_WEBHOOK = """
-INSERT INTO discord_webhooks (tenant_id, url) VALUES ($1, $2)
-ON CONFLICT (tenant_id) DO UPDATE SET url = $2, disabled_at = NULL, disabled_reason = NULL
-"""
-
 
 async def change_tenant(  # noqa: PLR0913 - what is changed, by whom and why
     database: Database,
@@ -52,9 +47,10 @@ async def change_tenant(  # noqa: PLR0913 - what is changed, by whom and why
     reason: str,
     discord_webhook: str | None = None,
 ) -> Tenant:
-    """The webhook is a secret: it is stored, never told again, and enabled. A replay uses the new values.
+    """The webhook is a secret: it is sealed, never told again, and enabled. A replay uses the new values.
 
-    Raises NotFound without the tenant or its plan, Refused without a reason, and BadUsage when nothing is to
+    Raises NotFound without the tenant or its plan, Refused without a reason or when another tenant has that
+    Stripe customer, and BadUsage when nothing is to
     be changed or the database does not take it.
     """
     _check(change, reason, discord_webhook)
@@ -66,7 +62,7 @@ async def change_tenant(  # noqa: PLR0913 - what is changed, by whom and why
             await _set(connection, tenant_id, change)
         if discord_webhook is not None:
             before["discord_webhook"] = await _webhook(connection, tenant_id)
-            await connection.execute(_SET_WEBHOOK, tenant_id, discord_webhook)
+            await store_webhook(connection, tenant_id, discord_webhook)
             after["discord_webhook"] = {**await _webhook(connection, tenant_id), "replaced": True}
         await audit.record(
             connection,
@@ -95,6 +91,7 @@ def _check(change: TenantChange, reason: str, discord_webhook: str | None) -> No
 
 
 async def _set(connection: Any, tenant_id: str, change: TenantChange) -> None:
+    await expect_own_customer(connection, tenant_id, change.stripe_customer)
     try:
         await connection.execute(
             _SET,

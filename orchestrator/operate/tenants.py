@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from contracts.ids import ADMINISTRATION
 from contracts.process.postgres import Database
 from orchestrator.operate import audit
 from orchestrator.operate.errors import BadUsage, NotFound, Refused
 from orchestrator.operate.plain import rows
+from orchestrator.operate.webhooks import store_webhook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Tenant:
     sagas_in_flight: int
     model_calls: int
     created_at: datetime
+    refused_by_stripe: str | None = None
+    """Why Stripe refuses the tenant's usage; told in lists only."""
 
 
 _COLUMNS = """tenant_id, name, status, plan_id, stripe_customer, billing_anchor, sagas_in_flight, model_calls,
@@ -44,22 +48,26 @@ _ADD = f"""
 INSERT INTO tenants (tenant_id, name, plan_id, stripe_customer, sagas_in_flight, model_calls)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
 """  # noqa: S608 - constants of this file
-_LIST = f"SELECT {_COLUMNS} FROM tenants ORDER BY tenant_id"  # noqa: S608 - constants of this file
+_LIST = f"""
+SELECT {_COLUMNS}, reason AS refused_by_stripe FROM tenants LEFT JOIN billing_flags USING (tenant_id)
+WHERE tenant_id <> '{ADMINISTRATION}' ORDER BY tenant_id
+"""  # noqa: S608 - constants of this file
+_OTHER = "SELECT tenant_id FROM tenants WHERE stripe_customer = $2 AND tenant_id <> $1 LIMIT 1"
 _LOCK = f"SELECT {_COLUMNS} FROM tenants WHERE tenant_id = $1 FOR NO KEY UPDATE"  # noqa: S608 - constants
-_WEBHOOK = "INSERT INTO discord_webhooks (tenant_id, url) VALUES ($1, $2)"
 
 
 async def add_tenant(
     database: Database, tenant: NewTenant, *, actor: str, discord_webhook: str | None = None
 ) -> Tenant:
-    """The webhook is a secret: it is stored, and never told again. Raises Refused when there is such a
-    tenant, NotFound without its plan, and BadUsage for what the database does not take."""
+    """The webhook is a secret: it is sealed, and never told again. Raises Refused when there is such a
+    tenant, or another one with that Stripe customer, NotFound without its plan, and BadUsage for what the
+    database does not take."""
     if discord_webhook is not None:
         check_webhook(discord_webhook)
     async with database.transaction(tenant.tenant_id, name="operate.add_tenant") as connection:
         added = await _add(connection, tenant)
         if discord_webhook is not None:
-            await connection.execute(_WEBHOOK, tenant.tenant_id, discord_webhook)
+            await store_webhook(connection, tenant.tenant_id, discord_webhook)
         await audit.record(
             connection,
             actor=actor,
@@ -71,6 +79,7 @@ async def add_tenant(
 
 
 async def _add(connection: Any, tenant: NewTenant) -> Tenant:
+    await expect_own_customer(connection, tenant.tenant_id, tenant.stripe_customer)
     try:
         added = await connection.fetch(
             _ADD,
@@ -90,6 +99,13 @@ async def _add(connection: Any, tenant: NewTenant) -> Tenant:
     if not added:
         raise Refused(f"there is a tenant {tenant.tenant_id} already")
     return rows(Tenant, added)[0]
+
+
+async def expect_own_customer(connection: Any, tenant_id: str, customer: str | None) -> None:
+    """Stripe tells usage by customer, so no two tenants have one in common. Raises Refused."""
+    other = await connection.fetchval(_OTHER, tenant_id, customer)
+    if other is not None:
+        raise Refused(f"{customer} is the Stripe customer of {other}")
 
 
 def check_webhook(url: str) -> None:
@@ -117,6 +133,8 @@ async def set_status(
         raise Refused("this needs a reason")
     async with database.transaction(tenant_id, name="operate.set_status") as connection:
         before = await locked(connection, tenant_id)
+        if before.status == "provisioning":
+            raise Refused(f"{tenant_id} is still being added, by saga {await _adding(connection, tenant_id)}")
         await connection.execute("UPDATE tenants SET status = $2 WHERE tenant_id = $1", tenant_id, status)
         await audit.record(
             connection,
@@ -128,6 +146,10 @@ async def set_status(
             after={"status": status},
         )
         return await locked(connection, tenant_id)
+
+
+async def _adding(connection: Any, tenant_id: str) -> Any:
+    return await connection.fetchval("SELECT provisioned_by FROM tenants WHERE tenant_id = $1", tenant_id)
 
 
 async def locked(connection: Any, tenant_id: str) -> Tenant:

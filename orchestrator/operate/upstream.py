@@ -19,12 +19,12 @@ from contracts.process import crash
 from contracts.process.publishing import BROKER_AWAY, Outgoing, Publisher, Unconfirmed, Unroutable
 from contracts.process.settings import BadSettings, BrokerSettings, load
 from contracts.process.waiting import CLOSE_SECONDS
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
 from orchestrator.operate.errors import TimedOut, Unavailable
 from orchestrator.operate.session import CONNECT_SECONDS, connected, place
 
-Request = LeadRequested | CancelRequested | RefundRequested
-Result = Literal["published", "completed", "refunded", "failed", "refused", "parked"]
+Request = LeadRequested | CancelRequested | RefundRequested | TenantRequested
+Result = Literal["published", "completed", "refunded", "provisioned", "failed", "refused", "parked"]
 
 _EVENT: TypeAdapter[events.Event] = TypeAdapter(events.Event)
 
@@ -57,6 +57,7 @@ class Upstream:
             exchange=self.names.requests_exchange,
             routing_key=request_key(request.tenant_id, request.type),
             body=request.model_dump_json().encode(),
+            signed=True,
         )
         try:
             await self.publisher.publish([message], name="requests")
@@ -146,6 +147,8 @@ def answer_in(body: bytes, request: Request) -> Heard | None:
         return None
     if isinstance(request, RefundRequested):
         return _of_refund(event, request)
+    if isinstance(request, TenantRequested):
+        return _of_tenant(event, request)
     return None if event.saga != "lead" else _of_lead(event, request)
 
 
@@ -173,6 +176,16 @@ def _of_refund(event: events.Event, request: RefundRequested) -> Heard | None:
         case events.Refunded():
             return _heard(request, "refunded", met=True, saga_id=event.saga_id, leads=event.leads)
         case events.Failed() | events.Refused() | events.Parked():
+            return _heard(request, event.event, met=False, saga_id=event.saga_id, reason=event.reason)
+        case _:
+            return None
+
+
+def _of_tenant(event: events.Event, request: TenantRequested) -> Heard | None:
+    match event:
+        case events.Provisioned():
+            return _heard(request, "provisioned", met=True, saga_id=event.saga_id)
+        case events.Failed() | events.Refused() | events.Parked() if event.saga == "provision_tenant":
             return _heard(request, event.event, met=False, saga_id=event.saga_id, reason=event.reason)
         case _:
             return None

@@ -73,7 +73,7 @@ class Chores:
 
     async def _replay(self, order_id: UUID, letter: Letter) -> None:
         """Confirmed before it is marked. A crash in between publishes it twice, which its readers bear."""
-        result = why_not_again(letter.queue, letter.routing_key, letter.status)
+        result = why_not_again(letter.queue, letter.routing_key, letter.status, letter.error)
         if not result:
             try:
                 await self.republish(letter)

@@ -17,7 +17,17 @@ from orchestrator.run import letters, orders, speech, starter
 from orchestrator.run.intake import Intake, take_in
 from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Ordered, Outbox, Tick, Woken
 from orchestrator.sagas import CURRENT, Sagas
-from orchestrator.store.port import Change, Foreign, Group, Letter, Order, SagaKey, Store, Stored
+from orchestrator.store.port import (
+    Change,
+    Foreign,
+    Group,
+    Letter,
+    Order,
+    Refusal,
+    SagaKey,
+    Store,
+    Stored,
+)
 
 UNKNOWN_SAGA = "there is no such saga"
 
@@ -94,6 +104,7 @@ class _Session:
         self.report = Report()
         self.letters: list[Letter] = []
         self.orders: list[tuple[UUID, str]] = []
+        self.audited: list[Refusal] = []
 
     async def run(self, items: Sequence[Item]) -> Report:
         current = {saga.name: self.around.sagas[saga.name, saga.version] for saga in CURRENT}
@@ -136,9 +147,10 @@ class _Session:
                 self._answered(item)
             case Died():
                 self._died(item)
-            case Misunderstood(letter, refusal):
+            case Misunderstood(letter, refusal, audited):
                 self.letters.append(letter)
                 self.report.outbox.events += [refusal] if refusal else []
+                self.audited += [audited] if audited else []
             case Woken(key) if key in self.work:
                 work = self.work[key]
                 work.take(Due(at=self.at))
@@ -249,6 +261,8 @@ class _Session:
             await self.group.add_events(outbox.events)
         if self.letters:
             await self.group.bury(self.letters)
+        if self.audited:
+            await self.group.audit(self.audited)
         if self.orders:
             await self.group.finish_orders(self.orders)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
 from orchestrator.core.definition import Saga
 from orchestrator.core.moves import at_pivot
 from orchestrator.core.news import Accept, Cancel, News
@@ -62,7 +62,10 @@ async def take_in(
         for item in asked
         if isinstance(item.request, RefundRequested) and _may_refund(leads, item.request)
     ]
-    await _begin(group, intake, [*requests, *refunds], at, new_id)
+    tenants = [
+        (item, current["provision_tenant"]) for item in asked if isinstance(item.request, TenantRequested)
+    ]
+    await _begin(group, intake, [*requests, *refunds, *tenants], at, new_id)
     # A cancel may come right behind the request that it means.
     leads |= {
         (key[0], stored.request_id): stored for key, stored in intake.created.items() if stored.saga == "lead"
@@ -84,7 +87,7 @@ async def _meant(group: Group, asked: Sequence[Asked]) -> Leads:
     wanted = {
         (item.request.tenant_id, "lead", item.request.request_id)
         for item in asked
-        if not isinstance(item.request, LeadRequested)
+        if isinstance(item.request, CancelRequested | RefundRequested)
     }
     if not wanted:
         return {}

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from contracts.messages import Command, Reply
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
-from orchestrator.store.port import EventOut, Letter, Order, SagaKey
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
+from orchestrator.store.port import EventOut, Letter, Order, Refusal, SagaKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Asked:
     """A request from upstream. `raw`: its exact bytes, if it did not share a message with others."""
 
     kind: ClassVar = "request"
-    request: LeadRequested | CancelRequested | RefundRequested
+    request: LeadRequested | CancelRequested | RefundRequested | TenantRequested
     redelivered: bool = False
     raw: bytes = b""
 
@@ -39,11 +39,13 @@ class Died:
 
 @dataclass(frozen=True, slots=True)
 class Misunderstood:
-    """A message that makes no sense. `refusal`: what its sender hears, if it says who asked for what."""
+    """A message that makes no sense. `refusal`: what its sender hears, if it says who asked for what.
+    `audited`: it spoke in another tenant's name."""
 
     kind: ClassVar = "malformed"
     letter: Letter
     refusal: EventOut | None = None
+    audited: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,16 @@ from contracts.bundle import alone, encode
 from contracts.ids import is_tenant
 from contracts.messages import Command, Reply
 from contracts.names import REPLIES, REQUESTS, request_key
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
 from orchestrator.core.log import Entry, Parked, ReplayOrdered, ResolvedByHand
 from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood
 from orchestrator.store.port import Letter
 
+FORGED = "Forged"
+"""The error of a request whose sender may not speak for its tenant."""
+
 NewId = Callable[[], UUID]
-AnyRequest = LeadRequested | CancelRequested | RefundRequested
+AnyRequest = LeadRequested | CancelRequested | RefundRequested | TenantRequested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,10 +72,12 @@ def parked(new_id: NewId, queue: str, command: Command, entry: Parked) -> Letter
     return replace(letter, message_id=f"{command.saga_id}:{queue}:{entry.attempt}")
 
 
-def why_not_again(queue: str, routing_key: str | None, status: str) -> str:
+def why_not_again(queue: str, routing_key: str | None, status: str, error: str) -> str:
     """Why a letter of no saga cannot be published again; empty if it can."""
     if status != "open":
         return f"refused: the dead letter is {status}: somebody dealt with it"
+    if error == FORGED:
+        return "refused: its sender may not speak for its tenant, who has to ask for itself"
     if queue == REQUESTS and routing_key is None:
         return (
             "refused: an earlier release buried it without the key that it came with, and so nobody can say "

@@ -9,11 +9,13 @@ from contracts import events
 from contracts.ids import RequestId, TenantId
 from contracts.messages import Command
 from contracts.model import Model
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
 from orchestrator.core.definition import Saga
 from orchestrator.core.log import Accepted, Ended, Entry, Parked
 from orchestrator.core.state import State
 from orchestrator.store.port import EventOut, SagaKey, Stored
+
+AnyRequest = LeadRequested | CancelRequested | RefundRequested | TenantRequested
 
 
 class Asker(Model):
@@ -99,9 +101,7 @@ def status_again(saga: Saga, stored: Stored, at: datetime) -> list[EventOut]:
     return [] if body is None else [_out(body)]
 
 
-def accepted_still(
-    request: LeadRequested | CancelRequested | RefundRequested, key: SagaKey, at: datetime
-) -> EventOut:
+def accepted_still(request: AnyRequest, key: SagaKey, at: datetime) -> EventOut:
     """What is true of every request that has a saga, whatever has become of it since."""
     refund_id = request.refund_id if isinstance(request, RefundRequested) else None
     return _out(
@@ -109,7 +109,7 @@ def accepted_still(
             event_id=_event_id(key[1], "accepted", 1),
             tenant_id=key[0],
             request_id=request.request_id,
-            saga="lead" if refund_id is None else "refund",
+            saga=_saga_of(request),
             saga_id=key[1],
             refund_id=refund_id,
             at=at,
@@ -147,39 +147,60 @@ def _event(saga: Saga, before: Stored, seq: int, entry: Entry, state: State) -> 
     match name:
         case "accepted":
             return events.Accepted(**common)
-        case "completed":
-            delivered = int(state.facts.get("record_usage", {}).get("leads", 0))
-            return events.Completed(**common, requested=int(asked["leads"]), delivered=delivered)
-        case "refunded":
-            leads = int(state.facts.get("refund_usage", {}).get("leads", 0))
-            return events.Refunded(**common, leads=leads)
         case "failed":
             return events.Failed(**common, reason=state.reason or "the request could not be carried out")
-        case _:
+        case "parked":
             assert isinstance(entry, Parked)
             # The cause is for our people, who find it in the log; it may quote a vendor.
             return events.Parked(**common, step=entry.step, reason=f"{entry.step} {PARKED}")
+        case _:
+            return _completion(name, common, state)
 
 
-def refusal(
-    request: LeadRequested | CancelRequested | RefundRequested, reason: str, at: datetime
-) -> EventOut:
+def _completion(name: str, common: dict[str, Any], state: State) -> events.Event:
+    """What a saga that ended well is proud of, by the name that its definition gives to that."""
+    asked, facts = state.request, state.facts
+    match name:
+        case "refunded":
+            fact = facts.get("refund_usage", {})
+            leads, withdrawn = int(fact.get("leads", 0)), int(fact.get("withdrawn", 0))
+            return events.Refunded(**common, leads=leads, withdrawn=withdrawn)
+        case "provisioned":
+            customer = facts.get("open_account", {}).get("customer")
+            return events.Provisioned(**common, new_tenant=asked["new_tenant"], stripe_customer=customer)
+        case _:
+            delivered = int(facts.get("record_usage", {}).get("leads", 0))
+            return events.Completed(**common, requested=int(asked["leads"]), delivered=delivered)
+
+
+def _saga_of(request: AnyRequest) -> str:
+    """The name of the saga that it begins, or means."""
+    match request:
+        case RefundRequested():
+            return "refund"
+        case TenantRequested():
+            return "provision_tenant"
+        case _:
+            return "lead"
+
+
+def refusal(request: AnyRequest, reason: str, at: datetime) -> EventOut:
     asker = Asker(
         tenant_id=request.tenant_id,
         request_id=request.request_id,
         refund_id=request.refund_id if isinstance(request, RefundRequested) else None,
     )
-    return refusal_to(asker, request.model_dump_json(), reason, at)
+    return refusal_to(asker, request.model_dump_json(), reason, at, saga=_saga_of(request))
 
 
-def refusal_to(asker: Asker, said: str, reason: str, at: datetime) -> EventOut:
+def refusal_to(asker: Asker, said: str, reason: str, at: datetime, *, saga: str | None = None) -> EventOut:
     """`said` identifies the message: delivered again it is refused by the same event."""
     return _out(
         events.Refused(
             event_id=uuid5(NAMESPACE_URL, f"refused {said} {reason}"),
             tenant_id=asker.tenant_id,
             request_id=asker.request_id,
-            saga="lead" if asker.refund_id is None else "refund",
+            saga=saga or ("lead" if asker.refund_id is None else "refund"),
             saga_id=None,
             refund_id=asker.refund_id,
             at=at,

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 from orchestrator.core.definition import Saga, scaled
 from orchestrator.sagas.lead import LEAD
+from orchestrator.sagas.provision_tenant import PROVISION_TENANT
 from orchestrator.sagas.refund import REFUND
 
 Sagas = Mapping[tuple[str, int], Saga]
 
-CURRENT: tuple[Saga, ...] = (LEAD, REFUND)
+CURRENT: tuple[Saga, ...] = (LEAD, REFUND, PROVISION_TENANT)
 REGISTERED: tuple[Saga, ...] = CURRENT
 
 

@@ -49,5 +49,7 @@ def _first(request: Incoming, status: str | None) -> Admission:
             return Refused("unknown tenant")
         case "active":
             return Admitted((request.tenant_id, request.saga_id))
+        case "provisioning":
+            return Refused("the tenant is still being added; ask again when it is")
         case _:
             return Refused("the tenant is suspended")

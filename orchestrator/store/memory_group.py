@@ -20,6 +20,7 @@ from orchestrator.store.port import (
     Incoming,
     Letter,
     LetterStatus,
+    Refusal,
     SagaKey,
     SagaVersion,
     Stored,
@@ -102,6 +103,12 @@ class MemoryGroup:
             name = plain.queue, plain.message_id
             earlier = self._tables.letters.get(name)
             self._tables.letters[name] = plain if earlier is None else seen_again(earlier, plain)
+
+    async def audit(self, refusals: Sequence[Refusal]) -> None:
+        self._tables.refusals += [
+            replace(each, routing_key=storable(each.routing_key), user=storable(each.user))
+            for each in refusals
+        ]
 
     async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
         for name, letter in self._tables.letters.items():

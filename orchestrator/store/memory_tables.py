@@ -8,7 +8,7 @@ from uuid import UUID
 from orchestrator.core.state import State, Status
 from orchestrator.store import codec
 from orchestrator.store.admission import Remembered, RequestKey
-from orchestrator.store.port import Change, EventOut, Letter, Order, SagaKey, SagaVersion, Stored
+from orchestrator.store.port import Change, EventOut, Letter, Order, Refusal, SagaKey, SagaVersion, Stored
 from orchestrator.store.wake import needed_at, next_wake
 
 
@@ -86,6 +86,7 @@ class Tables:
     events: dict[UUID, tuple[EventOut, datetime]] = field(default_factory=dict)
     orders: dict[UUID, tuple[Order, str | None]] = field(default_factory=dict)
     letters: dict[tuple[str, str], Letter] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
 
     def copy(self) -> "Tables":
         return Tables(
@@ -95,6 +96,7 @@ class Tables:
             events=dict(self.events),
             orders=dict(self.orders),
             letters=dict(self.letters),
+            refusals=list(self.refusals),
         )
 
     def flying(self) -> Counter[str]:

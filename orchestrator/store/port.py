@@ -120,6 +120,19 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A request in the name of a tenant (`tenant_id`, of whom nobody knows whether it exists) by somebody who
+    may not speak for it. `message_id`: of its dead letter."""
+
+    tenant_id: str
+    routing_key: str
+    user: str
+    """Who sent it, as the broker has checked; empty if that was not said."""
+    reason: str
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """Either about a saga (`key`), standing where it stood when this was ordered (`at`: step, direction and
     attempt), or about a dead letter that belongs to none."""
@@ -188,6 +201,10 @@ class Group(Protocol):
     async def add_events(self, events: Sequence[EventOut]) -> None: ...
 
     async def bury(self, letters: Sequence[Letter]) -> None: ...
+
+    async def audit(self, refusals: Sequence[Refusal]) -> None:
+        """Remembers who spoke in whose name. One that is delivered again is remembered again."""
+        ...
 
     async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
         """All open dead letters of a saga's commands get this status."""

@@ -18,6 +18,7 @@ from orchestrator.store.port import (
     Incoming,
     Letter,
     LetterStatus,
+    Refusal,
     SagaKey,
     SagaVersion,
     Stored,
@@ -119,6 +120,10 @@ class PostgresGroup:
             each[name] = seen_again(each[name], letter) if name in each else letter
         if each:
             await self._statements.execute("bury", *rows.of_letters(each.values()))
+
+    async def audit(self, refusals: Sequence[Refusal]) -> None:
+        if refusals:
+            await self._statements.execute("audit", *rows.of_refusals(refusals))
 
     async def close_letters(self, key: SagaKey, status: LetterStatus) -> None:
         await self._statements.execute("close_letters", *key, status, REPLIES)

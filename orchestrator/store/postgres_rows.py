@@ -14,6 +14,7 @@ from orchestrator.store.port import (
     Incoming,
     Letter,
     Order,
+    Refusal,
     SagaKey,
     SagaVersion,
     Stored,
@@ -85,6 +86,21 @@ def of_entries(changes: Sequence[Change]) -> Columns:
 
 def of_events(events: Collection[EventOut]) -> Columns:
     return columns([(e.event_id, e.tenant_id, e.event, codec.storable(e.body)) for e in events])
+
+
+def of_refusals(refusals: Collection[Refusal]) -> Columns:
+    return columns(
+        [
+            (
+                each.tenant_id,
+                codec.storable(each.reason),
+                codec.storable(each.routing_key),
+                codec.storable(each.user),
+                codec.storable(each.message_id),
+            )
+            for each in refusals
+        ]
+    )
 
 
 def of_letters(letters: Collection[Letter]) -> Columns:

@@ -164,6 +164,14 @@ ON CONFLICT (queue, message_id) DO UPDATE
 SET last_at = now(), times_seen = d.times_seen + excluded.times_seen,
     status = CASE WHEN 'open' IN (excluded.status, d.status) THEN excluded.status ELSE d.status END;
 
+-- name: audit
+-- Requests in the name of a tenant by somebody who may not speak for it.
+INSERT INTO audit (actor, action, tenant_id, reason, after)
+SELECT 'orchestrator', 'refuse sender', n.tenant_id, n.reason,
+       jsonb_build_object('routing_key', n.routing_key, 'user', n.sender, 'message_id', n.message_id)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS n (tenant_id, reason, routing_key, sender, message_id);
+
 -- name: close_letters
 -- What became of the open dead letters of a saga's commands; a reply that died has nothing to do with it.
 UPDATE dead_letters SET status = $3 WHERE tenant_id = $1 AND saga_id = $2 AND status = 'open' AND queue <> $4;

@@ -2,7 +2,19 @@
 
 import typer
 
-from orchestrator.operate.cli import dead_letters, orders, plans, requests, sagas, system, tenants
+from orchestrator.operate.cli import (
+    audit,
+    dead_letters,
+    money,
+    orders,
+    plans,
+    refunds,
+    requests,
+    sagas,
+    secrets,
+    system,
+    tenants,
+)
 from orchestrator.operate.errors import MEANING
 
 EPILOG = "Exit codes: " + ", ".join(f"{code.value} {meaning}" for code, meaning in MEANING.items()) + "."
@@ -21,11 +33,15 @@ def build(orchestrator: system.Orchestrator) -> typer.Typer:
     )
     app.callback()(_nothing)
     requests.register(app)
+    refunds.register(app)
     sagas.register(app)
     orders.register(app)
+    money.register(app)
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(tenants.tenants, name="tenants")
     app.add_typer(plans.app, name="plans")
+    app.add_typer(audit.app, name="audit")
+    app.add_typer(secrets.app, name="secrets")
     system.register(app, orchestrator)
     return app
 

@@ -37,10 +37,15 @@ def moment(text: str) -> datetime:
     """`90m`, `3h` or `2d` ago, or a time as ISO 8601 writes it (UTC, unless it says otherwise)."""
     if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
         return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+    return time(text, "90m, 3h, 2d, or a time such as 2026-11-21T03:00")
+
+
+def time(text: str, wanted: str = "a time such as 2027-01-01 or 2027-01-01T06:00") -> datetime:
+    """As ISO 8601 writes it (UTC, unless it says otherwise)."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter("90m, 3h, 2d, or a time such as 2026-11-21T03:00") from None
+        raise typer.BadParameter(wanted) from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -1,6 +1,6 @@
 """Commands that act as an upstream service does: over the broker."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from contracts.bundle import explain
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
-from orchestrator.operate.cli.options import Json, Reason, TenantOption, WaitFor
+from orchestrator.operate.cli.options import Json, TenantOption, WaitFor
 from orchestrator.operate.cli.perform import fail, perform
 from orchestrator.operate.errors import Exit
 from orchestrator.operate.render import tables
@@ -17,12 +17,10 @@ from orchestrator.operate.session import actor
 from orchestrator.operate.upstream import Heard, Request, upstream
 
 R = TypeVar("R", LeadRequested, CancelRequested, RefundRequested)
-RequestName = Annotated[str, typer.Argument(metavar="REQUEST", help="The id of a lead request.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command("request")(request)
-    app.command("refund")(refund)
 
 
 def request(  # noqa: PLR0913 - the options of one command
@@ -43,7 +41,7 @@ def request(  # noqa: PLR0913 - the options of one command
             tenant_id=tenant, request_id=name, criteria=criteria, leads=leads, language=language
         )
 
-    _send(_valid(build, as_json), wait, as_json)
+    send(valid(build, as_json), wait, as_json)
 
 
 def cancel_as_upstream(request: str, tenant: str, *, reason: str, wait: float | None, as_json: bool) -> None:
@@ -51,44 +49,28 @@ def cancel_as_upstream(request: str, tenant: str, *, reason: str, wait: float | 
     def build() -> CancelRequested:
         return CancelRequested(tenant_id=tenant, request_id=request, reason=reason, requested_by=actor())
 
-    _send(_valid(build, as_json), wait, as_json)
+    send(valid(build, as_json), wait, as_json)
 
 
-def refund(  # noqa: PLR0913 - the options of one command
-    *,
-    request: RequestName,
-    tenant: TenantOption,
-    reason: Reason,
-    leads: Annotated[int | None, typer.Option("--leads", help="So many of them; all when missing.")] = None,
-    refund_id: Annotated[str | None, typer.Option("--refund-id", help="Made up when missing.")] = None,
-    wait: WaitFor = None,
-    as_json: Json = False,
-) -> None:
-    """Give back leads of a delivered request, and print the refund's id (with --wait: the outcome)."""
-    name = refund_id or str(uuid_utils.uuid7())
-
-    def build() -> RefundRequested:
-        return RefundRequested(
-            tenant_id=tenant,
-            refund_id=name,
-            request_id=request,
-            leads=leads,
-            reason=reason,
-            requested_by=actor(),
-        )
-
-    _send(_valid(build, as_json), wait, as_json)
-
-
-def _valid(build: Callable[[], R], as_json: bool) -> R:
+def valid(build: Callable[[], R], as_json: bool) -> R:
     try:
         return build()
     except ValidationError as error:
         fail(Exit.USAGE, [explain(error)], as_json=as_json)
 
 
-def _send(asked: Request, wait: float | None, as_json: bool) -> None:
+def send(
+    asked: Request,
+    wait: float | None,
+    as_json: bool,
+    *,
+    first: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """`first`: what is written down before it is asked for, and stays although nobody can be asked."""
+
     async def work() -> Heard:
+        if first is not None:
+            await first()
         async with upstream() as side:
             return await side.publish(asked) if wait is None else await side.ask(asked, wait)
 

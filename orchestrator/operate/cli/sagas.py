@@ -22,7 +22,7 @@ from orchestrator.operate.session import actor
 from orchestrator.operate.usage import usage
 
 Status = Literal["waiting", "running", "unwinding", "parked", "completed", "rolled_back"]
-SagaKind = Literal["lead", "refund"]
+SagaKind = Literal["lead", "provision_tenant", "refund"]
 
 
 def register(app: typer.Typer) -> None:

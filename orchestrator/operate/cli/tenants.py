@@ -5,17 +5,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+import uuid_utils
 
 from contracts.process.postgres import Database
 from orchestrator.operate import tenant_changes
 from orchestrator.operate import tenants as buyers
-from orchestrator.operate.cli.options import Json, Reason
+from orchestrator.operate.cli.options import Json, Reason, WaitForResult
 from orchestrator.operate.cli.perform import fail, on_database, perform
 from orchestrator.operate.errors import Exit
+from orchestrator.operate.provision import provision
 from orchestrator.operate.render import tables
 from orchestrator.operate.session import actor
 
 WEBHOOK = "LEADSAGA_DISCORD_WEBHOOK"
+PROVISIONING = 60.0
+"""Seconds that `add` waits for the saga, if nothing else is said."""
 
 tenants = typer.Typer(help="Who buys.", no_args_is_help=True)
 
@@ -35,9 +39,22 @@ def add_tenant(  # noqa: PLR0913 - the options of one command
     ] = None,
     in_flight: Annotated[int, typer.Option("--in-flight", min=1, help="Sagas under way at most.")] = 50,
     model_calls: Annotated[int, typer.Option("--model-calls", min=1, help="Side by side at most.")] = 4,
+    without_account: Annotated[
+        bool, typer.Option("--without-account", help="Open no account at Stripe: only store the tenant.")
+    ] = False,
+    flag: Annotated[
+        list[str] | None, typer.Option("--flag", help="A feature flag: NAME, or NAME=off. May be repeated.")
+    ] = None,
+    request_id: Annotated[
+        str | None, typer.Option("--request-id", help="To ask for the same again. Made up when missing.")
+    ] = None,
+    wait: WaitForResult = PROVISIONING,
     as_json: Json = False,
 ) -> None:
-    """Add a tenant."""
+    """Add a tenant, with an account at Stripe; all of it, or nothing.
+
+    With --stripe-customer or --without-account it is only stored, here and now.
+    """
     new = buyers.NewTenant(
         tenant_id=tenant,
         name=name,
@@ -47,11 +64,38 @@ def add_tenant(  # noqa: PLR0913 - the options of one command
         model_calls=model_calls,
     )
     webhook = _webhook(webhook_file, as_json)
+    at_once = without_account or stripe_customer is not None
+    if at_once and (flag or request_id):
+        fail(
+            Exit.USAGE, ["--flag and --request-id are for a tenant that is given an account"], as_json=as_json
+        )
+    flags = _flags(flag or [], as_json)
+    name_of_request = request_id or str(uuid_utils.uuid7())
 
     async def work(database: Database) -> buyers.Tenant:
-        return await buyers.add_tenant(database, new, actor=actor(), discord_webhook=webhook)
+        if at_once:
+            return await buyers.add_tenant(database, new, actor=actor(), discord_webhook=webhook)
+        return await provision(
+            database,
+            new,
+            request_id=name_of_request,
+            actor=actor(),
+            wait=wait,
+            flags=flags,
+            discord_webhook=webhook,
+        )
 
     perform(on_database(work), lambda it: tables.tenants([it]), as_json=as_json)
+
+
+def _flags(given: list[str], as_json: bool) -> dict[str, bool]:
+    flags = {}
+    for each in given:
+        name, _, word = each.partition("=")
+        if word not in {"", "on", "off"}:
+            fail(Exit.USAGE, [f"--flag {name}: on or off"], as_json=as_json)
+        flags[name] = word != "off"
+    return flags
 
 
 def _webhook(path: Path | None, as_json: bool) -> str | None:
@@ -99,6 +143,26 @@ def set_tenant(  # noqa: PLR0913 - the options of one command
         return await tenant_changes.change_tenant(
             database, tenant, change, actor=actor(), reason=reason, discord_webhook=webhook
         )
+
+    perform(on_database(work), lambda it: tables.tenants([it]), as_json=as_json)
+
+
+@tenants.command("limits")
+def set_limits(
+    *,
+    tenant: TenantId,
+    reason: Reason,
+    sagas: Annotated[int | None, typer.Option("--sagas", min=1, help="Under way at most.")] = None,
+    model_calls: Annotated[
+        int | None, typer.Option("--model-calls", min=1, help="Side by side at most, over all processes.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Change what a tenant may use at a time. What is under way goes on; what begins next heeds it."""
+    change = tenant_changes.TenantChange(sagas_in_flight=sagas, model_calls=model_calls)
+
+    async def work(database: Database) -> buyers.Tenant:
+        return await tenant_changes.change_tenant(database, tenant, change, actor=actor(), reason=reason)
 
     perform(on_database(work), lambda it: tables.tenants([it]), as_json=as_json)
 

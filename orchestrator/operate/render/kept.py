@@ -43,11 +43,20 @@ def _ledger(lines: Sequence[LedgerLine]) -> Table:
     made = table("ledger", "kind", ">leads", ">price", "period", "recorded", "carried by", "Stripe", "why")
     for each in lines:
         price = f"{each.unit_price.normalize():f} {each.currency}"
-        carrier = f"{each.identifier} ({each.intent_value})" if each.identifier else "not planned yet"
+        carrier = _carrier(each)
         times = f"{each.period_start:%Y-%m-%d}", day_time(each.occurred_at)
         why = "; ".join(each_why for each_why in (each.reason, each.intent_error) if each_why)
         add(made, each.kind, each.leads, price, *times, ids(carrier), status(each.intent), ids(why))
     return made
+
+
+def _carrier(line: LedgerLine) -> str:
+    if line.identifier is None:
+        return "not planned yet"
+    if line.instrument is None:
+        return f"{line.identifier} ({line.intent_value})"
+    of = f" of {line.invoice}" if line.invoice else ""
+    return f"{line.instrument} {line.identifier}{of} ({line.credited} {line.currency}, smallest unit)"
 
 
 def _model_calls(it: Shown, calls: Sequence[ModelCallLine]) -> Table:

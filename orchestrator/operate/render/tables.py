@@ -8,6 +8,7 @@ from orchestrator.operate.leads import LeadLine
 from orchestrator.operate.migrate import Migrated
 from orchestrator.operate.orders import Ordered
 from orchestrator.operate.plans import Plan
+from orchestrator.operate.refunds import ForeseenRefund
 from orchestrator.operate.render.text import add, moment, plain, status, table
 from orchestrator.operate.replay import Foreseen
 from orchestrator.operate.tenants import Tenant
@@ -19,7 +20,9 @@ ANSWERS = {"yes": "green", "under way": "cyan", "no": "bold red"}
 
 def tenants(found: Sequence[Tenant]) -> RenderableType:
     made = table(
-        "tenants", "id", "name", "status", "plan", "Stripe customer", ">in flight", ">model calls", "since"
+        *("tenants", "id", "name", "status", "plan", "Stripe customer"),
+        *(">in flight", ">model calls", "since"),
+        *(("refused by Stripe",) if any(each.refused_by_stripe for each in found) else ()),
     )
     for each in found:
         add(
@@ -32,15 +35,22 @@ def tenants(found: Sequence[Tenant]) -> RenderableType:
             each.sagas_in_flight,
             each.model_calls,
             moment(each.created_at),
+            *((each.refused_by_stripe,) if each.refused_by_stripe else ()),
         )
     return made
 
 
 def plans(found: Sequence[Plan]) -> RenderableType:
-    made = table("plans", "id", ">price per lead", ">monthly quota", "overage", "meter")
+    made = table(
+        *("plans", "id", "from", ">price per lead", ">monthly quota", "overage", "billing", "meter"),
+        "Stripe price",
+    )
     for each in found:
         price = f"{each.price_per_lead:f} {each.currency}"
-        add(made, each.plan_id, price, each.monthly_quota, "yes" if each.overage else "no", each.event_name)
+        overage = "yes" if each.overage else "no"
+        begins = moment(each.valid_from)
+        terms = price, each.monthly_quota, overage, each.billing, each.event_name, each.stripe_price
+        add(made, each.plan_id, begins, *terms)
     return made
 
 
@@ -57,12 +67,15 @@ def usage(found: Sequence[Usage]) -> RenderableType:
         ">Stripe was told",
         ">under way",
         ">stuck",
+        ">by hand",
         "billed = delivered",
+        ">money",
     )
     for each in found:
         answer = plain(each.billed_is_delivered, ANSWERS[each.billed_is_delivered])
-        numbers = each.delivered, each.refunded, each.net, each.told, each.under_way, each.stuck
-        add(made, each.tenant_id, f"{each.period_start:%Y-%m-%d}", each.event_name, *numbers, answer)
+        money = "" if each.amount is None else f"{each.amount:.2f} {each.currency}"
+        numbers = each.delivered, each.refunded, each.net, each.told, each.under_way, each.stuck, each.by_hand
+        add(made, each.tenant_id, f"{each.period_start:%Y-%m-%d}", each.event_name, *numbers, answer, money)
     return made
 
 
@@ -88,6 +101,20 @@ def foreseen(it: Foreseen) -> RenderableType:
     if it.refused:
         return plain(it.refused, "red")
     return plain(f"{it.does}; so far {it.attempts}; may reach: {it.cost}. Nothing was done.")
+
+
+def foreseen_refund(it: ForeseenRefund) -> RenderableType:
+    made = table(f"refund of {it.request_id}: nothing was done", "", "")
+    if it.delivered_at is not None:
+        add(made, "delivered", moment(it.delivered_at))
+        add(made, "billed", f"{it.billed} leads, {it.refunded_before} of them refunded before")
+        add(made, "to give back", f"{it.leads} leads, sold for {it.price}")
+        add(made, "leads", f"{it.withdrawn} withdrawn" if it.withdrawn else "kept")
+        add(made, "quota", f"{it.quota_returned} returned" if it.quota_returned else "kept")
+        add(made, "at Stripe", it.instrument)
+    if it.refused:
+        add(made, "refused", plain(it.refused, "red"))
+    return made
 
 
 def heard(it: Heard) -> RenderableType:
