@@ -24,6 +24,7 @@ def parts() -> dict[str, str]:
         "lead diagram": f"```mermaid\n{mermaid(LEAD)}```",
         "refund": f"```python\n{_definition('refund')}```",
         "refund table": f"```text\n{table(REFUND)}```",
+        "provisioning": f"```python\n{_definition('provision_tenant')}```",
         "settings": settings_table(),
     }
 

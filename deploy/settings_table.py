@@ -16,10 +16,12 @@ CONCERNS = {
     "Every process": ("ProcessSettings", "BrokerSettings", "PoolSettings", "CrashSettings"),
     "The orchestrator": ("EngineSettings",),
     "The steps": (
-        *("StepSettings", "AnthropicSettings", "StripeSettings", "FlushSettings"),
-        *("DiscordSettings", "NoticeSettings"),
+        *("StepSettings", "AnthropicSettings", "StripeSettings", "FlushSettings", "RefundSettings"),
+        "ReconcileSettings",
+        *("DiscordSettings", "NoticeSettings", "SecretsSettings"),
     ),
-    "The operators' tool": ("OperatorSettings", "AdminSettings", "RoleUrls"),
+    "The operators' tool": ("OperatorSettings", "RotationSettings", "AdminSettings", "RoleUrls"),
+    "The broker's definitions": (),
     "The local launcher": (),
 }
 """In this order, by class. Who reads a variable in two classes says so in both."""
@@ -31,6 +33,13 @@ WITHOUT_CLASS = {
             "LEADSAGA_DISCORD_WEBHOOK",
             "",
             "Secret: a tenant's webhook, for `tenants add` and `tenants set --discord-webhook`.",
+        ),
+    ),
+    "The broker's definitions": (
+        (
+            "LEADSAGA_BROKER_ADMIN_URL",
+            "",
+            "Secret: RabbitMQ's management plugin, with its administrator, for `python -m deploy.broker`.",
         ),
     ),
     "The local launcher": (

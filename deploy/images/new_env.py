@@ -12,11 +12,14 @@ from pathlib import Path
 
 EXAMPLE = Path(__file__).parents[1] / "compose.env.example"
 
-EMPTY = re.compile(r"^([A-Z]+_PASSWORD)=$", re.MULTILINE)
+EMPTY = re.compile(r"^([A-Z]+_PASSWORD|LEADSAGA_SECRETS_KEY)=$", re.MULTILINE)
+
+BYTES = {"LEADSAGA_SECRETS_KEY": 32}
+"""Of a secret whose length is not ours to choose."""
 
 
 def filled(example: str) -> str:
-    return EMPTY.sub(lambda found: f"{found[1]}={secrets.token_hex(24)}", example)
+    return EMPTY.sub(lambda found: f"{found[1]}={secrets.token_hex(BYTES.get(found[1], 24))}", example)
 
 
 def main(arguments: list[str]) -> int:

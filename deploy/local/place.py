@@ -30,6 +30,14 @@ def remembered_secrets(directory: Path) -> dict[str, str]:
     return dict(json.loads(file.read_text(encoding="ascii")))
 
 
+def remembered_key(directory: Path) -> str:
+    """What secrets in the database are sealed with: lasts as long as that, readable by its owner only."""
+    file = directory / "secrets.key"
+    if not file.exists():
+        write_private(file, secrets.token_hex(32))
+    return file.read_text(encoding="ascii").strip()
+
+
 def write_private(file: Path, text: str) -> None:
     """Whole or not at all, and never readable by others, not even for a moment."""
     fresh = file.with_suffix(".new")

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 import asyncpg
 
 from deploy.local.children import Children
-from deploy.local.place import ROLES, remembered_secrets
+from deploy.local.place import ROLES, remembered_key, remembered_secrets
 from deploy.local.services import Services, services
 from deploy.local.services.ports import LOOPBACK, remembered
 from deploy.local.vendors import Vendors
@@ -57,6 +57,7 @@ async def running(
         environment = {
             **_environment(found, database, remembered_secrets(directory)),
             **vendors.settings(sandbox, time_scale),
+            "LEADSAGA_SECRETS_KEY": remembered_key(directory),
             "LEADSAGA_TIME_SCALE": f"{time_scale:g}",
             "LEADSAGA_QUEUE_PREFIX": _prefix(found, throw_away=throw_away),
         }

@@ -12,9 +12,19 @@ from starlette.routing import Route
 
 from deploy.sandbox.faults import Fault, Faults
 from deploy.sandbox.state import State
+from deploy.sandbox.stripe import payments
+from deploy.sandbox.stripe.store import Store
 from deploy.sandbox.stripe.usage import by_customer_and_meter
+from deploy.sandbox.wire import RefusedError
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Dispute(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    invoice: str
+    status: str = "needs_response"
 
 
 class Webhook(BaseModel):
@@ -33,6 +43,7 @@ def admin_routes(state: State, faults: Faults) -> list[Route]:
         Route("/admin/faults/{id:int}", told(admin.remove_faults), methods=["DELETE"]),
         Route("/admin/calls", told(admin.calls), methods=["GET"]),
         Route("/admin/stripe/usage", told(admin.usage), methods=["GET"]),
+        Route("/admin/stripe/disputes", told(admin.dispute), methods=["PUT"]),
         Route("/admin/discord/webhooks", told(admin.register_webhook), methods=["PUT"]),
         Route("/admin/discord/messages", told(admin.messages), methods=["GET"]),
         Route("/admin/settings", told(admin.get_settings), methods=["GET"]),
@@ -52,6 +63,9 @@ def told(work: Callable[[Request], Awaitable[Any]]) -> Endpoint:
             return JSONResponse(
                 {"errors": [{"at": fault["loc"], "message": fault["msg"]} for fault in faulty]}, 400
             )
+        except RefusedError as error:
+            refusal = (error.answer.body or {})["error"]["message"]
+            return JSONResponse({"errors": [{"at": [], "message": refusal}]}, 400)
         except orjson.JSONDecodeError:
             return JSONResponse({"errors": [{"at": [], "message": "not JSON"}]}, 400)
 
@@ -86,6 +100,11 @@ class Admin:
 
     async def usage(self, _: Request) -> Any:
         return {"usage": by_customer_and_meter(self._state)}
+
+    async def dispute(self, request: Request) -> Any:
+        said = Dispute.model_validate(orjson.loads(await request.body()))
+        with self._state.transaction():
+            return payments.dispute(Store(self._state), said.invoice, said.status)
 
     async def register_webhook(self, request: Request) -> Any:
         webhook = Webhook.model_validate(orjson.loads(await request.body()))

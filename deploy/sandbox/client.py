@@ -44,6 +44,10 @@ class SandboxAdmin:
         """Per customer and meter: customer, meter, event_name, total (net), events, cancelled, dropped."""
         return list((await self._ask("GET", "/admin/stripe/usage"))["usage"])
 
+    async def dispute(self, invoice: str, status: str = "needs_response") -> dict[str, Any]:
+        """The customer disputes what they paid for an invoice, or the dispute goes on to another status."""
+        return await self._ask("PUT", "/admin/stripe/disputes", {"invoice": invoice, "status": status})
+
     async def register_webhook(self, identity: str, token: str) -> None:
         await self._ask("PUT", "/admin/discord/webhooks", {"id": identity, "token": token})
 

@@ -22,7 +22,7 @@ from testcontainers.core.docker_client import DockerClient, get_docker_host
 from deploy.local.services.errors import ImageMissing, ServerFailed
 from deploy.local.services.postgres import THROWAWAY_OPTIONS
 from deploy.local.services.processes import POLL_SECONDS
-from deploy.local.services.rabbitmq import LARGEST_MESSAGE
+from deploy.local.services.rabbitmq import CONSUMER_TIMEOUT, LARGEST_MESSAGE
 
 ADMIN = "leadsaga_admin"
 POSTGRES_PORT, AMQP_PORT, MANAGEMENT_PORT, METRICS_PORT = 5432, 5672, 15672, 15692
@@ -84,7 +84,9 @@ class Containers:
             RABBITMQ_DEFAULT_USER=ADMIN,
             RABBITMQ_DEFAULT_PASS=password,
             RABBITMQ_NODENAME="leadsaga@localhost",
-            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=f"-rabbit max_message_size {LARGEST_MESSAGE}",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=(
+                f"-rabbit max_message_size {LARGEST_MESSAGE} consumer_timeout {CONSUMER_TIMEOUT}"
+            ),
         )
         _publish(container, AMQP_PORT, MANAGEMENT_PORT, METRICS_PORT)
         return self._keep(container, "rabbitmq", "/var/lib/rabbitmq")

@@ -31,6 +31,10 @@ LARGEST_MESSAGE = 1_048_576
 """Bytes. The largest of ours are a quarter of it. A process holds a hundred messages of a queue that others
 publish to, and by default RabbitMQ would take, and it would hold, 16 MiB of each."""
 
+CONSUMER_TIMEOUT = 7_200_000
+"""Milliseconds. What a process has taken may wait longer for its turn than the half hour after which RabbitMQ
+takes it for lost, and closes the channel."""
+
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
 management.tcp.ip = 127.0.0.1
@@ -43,6 +47,7 @@ default_user_tags.administrator = true
 vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 50MB
 max_message_size = {largest}
+consumer_timeout = {timeout}
 log.console = false
 log.file.level = info
 """
@@ -157,7 +162,11 @@ class PrivateRabbitMQ:
 
     def _configure(self) -> None:
         text = CONFIGURATION.format(
-            user=USER, password=self._password, largest=LARGEST_MESSAGE, **self._ports
+            user=USER,
+            password=self._password,
+            largest=LARGEST_MESSAGE,
+            timeout=CONSUMER_TIMEOUT,
+            **self._ports,
         )
         private_file(self._directory / "rabbitmq.conf", text, self._account)
         plugins = "[rabbitmq_management,rabbitmq_prometheus].\n"

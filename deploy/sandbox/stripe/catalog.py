@@ -31,13 +31,33 @@ def create_customer(store: Store, form: Form, _: Mapping[str, str]) -> Json:
 
 
 def retrieve_customer(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
+    """A deleted one is still there, and says no more than that."""
     form.only()
-    return store.get("customer", ids["id"])
+    return store.find("customer", ids["id"]) or store.get("customer", ids["id"])
 
 
 def list_customers(store: Store, form: Form, _: Mapping[str, str]) -> Json:
-    form.only(optional=f"email {PAGE_PARAMS}")
-    return page(store.all("customer", form.text("email")), "/v1/customers", form)
+    form.only(optional=f"email created {PAGE_PARAMS}")
+    created = form.inner("created")
+    created.only(optional="gte")
+    since = created.integer("gte") or 0
+    found = [
+        customer
+        for customer in store.all("customer", form.text("email"))
+        if not customer.get("deleted") and customer["created"] >= since
+    ]
+    return page(found, "/v1/customers", form)
+
+
+def delete_customer(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
+    """For ever, and its subscriptions end at once (docs.stripe.com: delete a customer)."""
+    form.only()
+    customer = store.get("customer", ids["id"])
+    for subscription in store.all("subscription", customer["id"]):
+        if subscription["status"] != "canceled":
+            ended = {"status": "canceled", "canceled_at": store.now, "ended_at": store.now}
+            store.save({**subscription, **ended})
+    return store.save({"id": customer["id"], "object": "customer", "deleted": True})
 
 
 def create_product(store: Store, form: Form, _: Mapping[str, str]) -> Json:

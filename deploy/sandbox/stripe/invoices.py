@@ -1,8 +1,9 @@
 """Invoices: a draft follows its period's usage until finalised; then only credit notes change it."""
 
+import math
 from collections.abc import Mapping
 
-from deploy.sandbox.stripe import balance
+from deploy.sandbox.stripe import balance, payments
 from deploy.sandbox.stripe.errors import refuse
 from deploy.sandbox.stripe.form import Form
 from deploy.sandbox.stripe.invoice_lines import open_lines, refreshed
@@ -54,18 +55,28 @@ def retrieve(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
 
 
 def listed(store: Store, form: Form, _: Mapping[str, str]) -> Json:
-    form.only(optional=f"customer status subscription {PAGE_PARAMS}")
+    form.only(optional=f"created customer status subscription {PAGE_PARAMS}")
     status, subscription = form.text("status"), form.text("subscription")
+    since, until = created(form)
     found = [
         invoice
         for invoice in store.all("invoice", form.text("customer"))
         if status in (None, invoice["status"])
+        and since <= invoice["created"] <= until
         and (
             subscription is None
             or any(line["subscription"] == subscription for line in invoice["lines"]["data"])
         )
     ]
     return page(found, "/v1/invoices", form, lambda invoice: current(store, invoice))
+
+
+def created(form: Form) -> tuple[float, float]:
+    """The filter `created`: from and to, both included."""
+    span = form.inner("created")
+    span.only(optional="gte lte")
+    since, until = span.integer("gte"), span.integer("lte")
+    return -math.inf if since is None else since, math.inf if until is None else until
 
 
 def lines(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
@@ -124,7 +135,19 @@ def pay(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
     }
     if form.flag("paid_out_of_band"):
         paid["amount_paid_off_stripe"] = paid["amount_paid"]
+    else:
+        payments.paid(store, invoice, paid["amount_paid"])
     return store.save(settled(store, {**invoice, **paid}))
+
+
+def void(store: Store, form: Form, ids: Mapping[str, str]) -> Json:
+    """Nobody owes it any more. Only an open one can be voided."""
+    form.only()
+    invoice = fetched(store, ids["id"])
+    if invoice["status"] != "open":
+        raise refuse(f"You can only void an open invoice; this one is {invoice['status']}.")
+    transitions = {**invoice["status_transitions"], "voided_at": store.now}
+    return store.save({**invoice, "status": "void", "amount_remaining": 0, "status_transitions": transitions})
 
 
 def settled(store: Store, invoice: Json) -> Json:

@@ -3,7 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from deploy.sandbox.stripe import balance, catalog, credit_notes, events, invoices, meters, subscriptions
+from deploy.sandbox.stripe import (
+    balance,
+    catalog,
+    credit_notes,
+    events,
+    invoices,
+    meters,
+    payments,
+    subscriptions,
+)
 from deploy.sandbox.stripe.form import Form
 from deploy.sandbox.stripe.store import Store
 from deploy.sandbox.wire import Json
@@ -26,6 +35,7 @@ ROUTES = (
     StripeRoute("POST", "/v1/customers", "stripe.customers", catalog.create_customer),
     StripeRoute("GET", "/v1/customers", "stripe.customers", catalog.list_customers),
     StripeRoute("GET", "/v1/customers/{id}", "stripe.customers.retrieve", catalog.retrieve_customer),
+    StripeRoute("DELETE", "/v1/customers/{id}", "stripe.customers.delete", catalog.delete_customer),
     StripeRoute(
         "POST", "/v1/customers/{id}/balance_transactions", "stripe.balance_transactions", balance.create
     ),
@@ -63,6 +73,9 @@ ROUTES = (
     StripeRoute("GET", "/v1/invoices/{id}/lines", "stripe.invoices.lines", invoices.lines),
     StripeRoute("POST", "/v1/invoices/{id}/finalize", "stripe.invoices.finalize", invoices.finalize),
     StripeRoute("POST", "/v1/invoices/{id}/pay", "stripe.invoices.pay", invoices.pay),
+    StripeRoute("POST", "/v1/invoices/{id}/void", "stripe.invoices.void", invoices.void),
+    StripeRoute("GET", "/v1/invoice_payments", "stripe.invoice_payments", payments.listed),
+    StripeRoute("GET", "/v1/disputes", "stripe.disputes", payments.list_disputes),
     StripeRoute("GET", "/v1/credit_notes/preview", "stripe.credit_notes.preview", credit_notes.preview),
     StripeRoute("POST", "/v1/credit_notes", "stripe.credit_notes", credit_notes.create),
     StripeRoute("GET", "/v1/credit_notes", "stripe.credit_notes", credit_notes.listed),

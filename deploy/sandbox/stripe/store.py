@@ -50,9 +50,10 @@ class Store:
         return None if row is None else dict(json.loads(row["body"]))
 
     def get(self, kind: str, identity: str, param: str | None = None) -> Json:
-        """Refuses an unknown id: with 400 if a parameter `param` named it, with 404 if the path did."""
+        """Refuses an unknown id, and that of a deleted object: with 400 if a parameter `param` named it, with
+        404 if the path did."""
         body = self.find(kind, identity)
-        if body is None:
+        if body is None or body.get("deleted"):
             raise missing(kind, identity, param)
         return body
 
