@@ -28,6 +28,9 @@ async def test_the_demo_accounts_for_every_request_and_leaves_nothing_behind() -
         assert counts is not None, demo.lines[-1]
         asked, *ended = (int(number) for number in counts.groups())
         assert sum(ended) == asked
+        (books,) = [line for line in demo.lines if line.startswith("reconciled: ")]
+        assert ", 0 differences; " in books
+        assert books.endswith(": clean")
         assert all(ended), "the demo shows a request of each ending"
         assert processes_of(directory) == []
         assert list(directory.iterdir()) == []

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from contracts.ids import ADMINISTRATION
 from contracts.process.settings import BrokerSettings
 from contracts.requests import LeadRequested
 from deploy.local.demo.scenario import TENANTS
@@ -83,7 +84,7 @@ async def test_killed_at_any_moment_it_starts_again_on_the_same_directory_and_ev
             assert await down.ends() == 0
         async with program(directory, "up", **up) as second:
             await second.says(READY)
-            assert await tenants(home) == sorted(tenant.tenant_id for tenant in TENANTS)
+            assert await tenants(home) == sorted((ADMINISTRATION, *(tenant.tenant_id for tenant in TENANTS)))
             await _in_the_middle(home)
             # And with it, by SIGKILL, all that it started: servers, sandbox, orchestrator, steps.
             second.process.kill()

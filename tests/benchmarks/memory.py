@@ -6,7 +6,6 @@ and memory.md. Ends with status 1 when a process grew. With `--small` it only sh
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,18 +14,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import aio_pika
-
 from contracts.requests import LeadRequested
-from deploy.local.place import temporary
-from deploy.local.services import services
 from tests.benchmarks.flood import nonsense
+from tests.benchmarks.place import bench
 from tests.benchmarks.report import surroundings, table
 from tests.benchmarks.rss import Watch, flat, plain, watching
-from tests.kit.broker import own_prefix
-from tests.kit.database import cloned, make_template
-from tests.kit.sandbox import running_sandbox, until
-from tests.kit.system import RunningSystem, Tenant, running_system
+from tests.kit.sandbox import until
+from tests.kit.system import RunningSystem, Tenant
 
 RESULTS = Path(__file__).parent / "results"
 TENANTS = 50
@@ -103,28 +97,10 @@ def _keep(watch: Watch, text: str, told: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def _system(size: Size) -> AsyncIterator[tuple[RunningSystem, tuple[str, ...]]]:
-    private = {**os.environ, "LEADSAGA_SERVICES": "private"}
-    with temporary() as directory:
-        async with services(directory, durable=False, environment=private) as found:
-            template = await make_template(found.database_url)
-            async with (
-                cloned(found.database_url, template) as url,
-                own_prefix(found.amqp_url) as prefix,
-                running_sandbox(directory / "sandbox") as sandbox,
-                running_system(
-                    url, found.amqp_url, prefix, sandbox, directory, apart=True, settings=size.settings
-                ) as system,
-            ):
-                system.upstream.heard = _Deaf()
-                await system.sandbox.settings(anthropic_latency_seconds=MODEL_SECONDS)
-                yield system, (found.sources[0], await _broker_version(found.amqp_url))
-
-
-async def _broker_version(amqp_url: str) -> str:
-    connection = await aio_pika.connect(amqp_url)
-    async with connection:
-        assert connection.transport is not None
-        return f"RabbitMQ: {connection.transport.connection.server_properties['version']}"
+    async with bench(size.settings, apart=True) as (system, sources):
+        system.upstream.heard = _Deaf()
+        await system.sandbox.settings(anthropic_latency_seconds=MODEL_SECONDS)
+        yield system, sources
 
 
 async def _ask(system: RunningSystem, tenants: list[Tenant], name: str, count: int) -> None:

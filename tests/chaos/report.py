@@ -25,6 +25,8 @@ def report(plan: Plan, result: Result) -> Iterator[str]:
         yield f"never answered: {result.unanswered} orders"
     yield f"violations: {len(result.violations)}"
     yield from map(str, result.violations[:SHOWN])
+    yield f"reconciled: {result.reconciled.pages} pages, {len(result.reconciled.differences)} differences"
+    yield from (f"  {difference}" for difference in result.reconciled.differences[:SHOWN])
     yield from _stories(result)
     if not result.kept:
         yield f"again: {again(plan)}   (the seed repeats load, faults and blows, not how they interleave)"

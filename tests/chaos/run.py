@@ -1,6 +1,7 @@
 """One run: load and havoc side by side, then quiet, then the checker."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +55,30 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciled:
+    """What `leadsaga reconcile` says when all is quiet."""
+
+    clean: bool
+    pages: int = 0
+    differences: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, said: str) -> "Reconciled":
+        found = json.loads(said)
+        pages = found.get("pages", [])
+        differ = [
+            f"{each['tenant_id']}: {each['kind']} {each['reason']}" for each in found.get("findings", [])
+        ]
+        differ += [
+            f"{each['tenant_id']}: {each['unread'] or 'Stripe is behind'}"
+            for each in pages
+            if each["unread"] or each["behind"]
+        ]
+        differ += found["error"]["faults"] if "error" in found else []
+        return cls(clean=not differ, pages=len(pages), differences=tuple(differ))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     history: History
     violations: list[Violation]
@@ -65,11 +90,13 @@ class Result:
     seconds: float
     settled_after: float
     repeated_events: int
+    reconciled: Reconciled
 
     @property
     def kept(self) -> bool:
         recovered = all(one.ready is not None for one in self.recoveries)
-        return recovered and not (self.violations or self.unsettled or self.unanswered)
+        quiet = recovered and not (self.violations or self.unsettled or self.unanswered)
+        return quiet and self.reconciled.clean
 
 
 async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Result:
@@ -101,6 +128,7 @@ async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Resu
                 unsettled = await settled(here.database_url, ears, until)
                 progress.cancel()
             say("checking")
+            reconciled = await here.tool("reconcile", "--json")
             # Nothing may move between the reading of our record and that of the vendors.
             await asyncio.gather(*(here.end(name, "stop") for name in OURS))
             history = await read_history(
@@ -120,6 +148,7 @@ async def chaos(plan: Plan, directory: Path, say: Callable[[str], None]) -> Resu
                 seconds=ended - began,
                 settled_after=time.monotonic() - ended,
                 repeated_events=ears.deliveries - len(ears.heard),
+                reconciled=Reconciled.of(reconciled),
             )
 
 

@@ -19,6 +19,7 @@ async def test_nothing_is_lost_whatever_is_killed() -> None:
         said = "\n".join(run.lines)
         assert 0 == status, said
         assert "violations: 0" in run.lines
+        assert 20 <= _counted(r"^reconciled: (\d+) pages, 0 differences", said), said
         assert 10 <= _counted(r"^kills: (\d+)", said), said
         for victim in VICTIMS:
             assert 1 <= _counted(rf"^  {victim} \(kill\): (\d+)", said), said

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -87,6 +88,17 @@ class World:
             if not answer.is_success:
                 return False
         return True
+
+    async def tool(self, *arguments: str) -> str:
+        """What the operators' tool says on standard output."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "orchestrator", *arguments),
+            cwd=REPOSITORY,
+            env=self.children.environment,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+        return said.decode()
 
     def died(self) -> list[str]:
         """Processes of ours that have ended, however that came about."""

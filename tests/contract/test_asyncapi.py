@@ -63,10 +63,10 @@ def test_every_channel_has_a_message_with_a_payload(made: Json) -> None:
             assert schema.keys() & {"properties", "oneOf"}, name
 
 
-def test_requests_are_any_of_the_three_kinds(made: Json) -> None:
+def test_requests_are_any_of_the_four_kinds(made: Json) -> None:
     payload = _resolve(made, made["components"]["messages"][REQUESTS]["payload"]["$ref"])
     kinds = {reference["$ref"].rpartition("/")[2] for reference in payload["oneOf"]}
-    assert {"LeadRequested", "CancelRequested", "RefundRequested"} == kinds
+    assert {"LeadRequested", "CancelRequested", "RefundRequested", "TenantRequested"} == kinds
 
 
 def test_names_have_the_form_that_asyncapi_asks_for(made: Json) -> None:

@@ -97,6 +97,33 @@ async def test_usage_is_counted_once_and_read_back(billing: Billing) -> None:
     assert 7 == await billing.event_summary(meter, customer, NOW - hour, NOW + hour)
 
 
+async def test_a_meter_is_looked_for_and_not_made(billing: Billing) -> None:
+    assert await billing.meter_of(METER) is None
+    assert await billing.ensure_meter(METER) == await billing.meter_of(METER)
+
+
+async def test_a_total_may_be_behind(billing: Billing, admin: SandboxAdmin) -> None:
+    meter, customer = await billing.ensure_meter(METER), await billing.create_customer("Acme", "acme")
+    await admin.settings(summaries_lag_seconds=3600)
+    await sent(billing, customer)
+    day = timedelta(days=1)
+    assert 0 == await billing.event_summary(meter, customer, NOW - day, NOW + day)
+    await admin.settings(now_offset_seconds=3601)
+    assert 7 == await billing.event_summary(meter, customer, NOW - day, NOW + day)
+
+
+async def test_an_identifier_that_stripe_has_forgotten_is_counted_twice(
+    billing: Billing, admin: SandboxAdmin
+) -> None:
+    """Which is why nobody may send one again after a day."""
+    meter, customer = await billing.ensure_meter(METER), await billing.create_customer("Acme", "acme")
+    await sent(billing, customer)
+    await admin.settings(now_offset_seconds=25 * 3600)
+    assert isinstance(await sent(billing, customer), Sent)
+    day = timedelta(days=1)
+    assert 14 == await billing.event_summary(meter, customer, NOW - day, NOW + day)
+
+
 async def test_what_a_tenant_needs_at_stripe_is_made_only_once(billing: Billing) -> None:
     async def set_up() -> tuple[str, ...]:
         meter = await billing.ensure_meter(METER)

@@ -92,7 +92,7 @@ def test_stand_ins_are_reached_on_the_loopback_address_of_a_shared_network(servi
         for setting, value in service.get("environment", {}).items()
         if setting.endswith("_BASE_URL")
     }
-    assert {"generate_leads", "report_to_stripe", "notify_discord"} == set(given)
+    assert {"generate_leads", "report_to_stripe", "notify_discord", "open_account"} == set(given)
     for name, value in given.items():
         assert "http://127.0.0.1:8900/" in value
         assert "service:sandbox" == services[name]["network_mode"]
@@ -118,7 +118,7 @@ def test_no_secret_stands_in_the_files_and_none_may_be_missing() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     example = (DEPLOY / "compose.env.example").read_text()
     secrets = set(new_env.EMPTY.findall(example))
-    assert secrets == set(re.findall(r"\$\{(\w+_PASSWORD)", text))
+    assert secrets == set(re.findall(r"\$\{(\w+_PASSWORD|LEADSAGA_SECRETS_KEY)", text))
     for name in secrets:
         assert f"${{{name}:?" in text
     assert [] == re.findall(r"://\w+:[^$@\s]+@", text)

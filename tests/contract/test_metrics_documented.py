@@ -87,6 +87,8 @@ def test_an_alert_leads_to_a_section_of_the_runbook(alert: str) -> None:
         "leadsaga_dead_letters_open",
         "leadsaga_oldest_unfinished_seconds",
         "leadsaga_flush_lag_seconds",
+        "leadsaga_findings_open",
+        "leadsaga_reconciled_seconds",
         "leadsaga_orchestrator_publish_failures_total",
         "leadsaga_publish_failures_total",
         "leadsaga_replies_foreign_total",

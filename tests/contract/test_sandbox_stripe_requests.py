@@ -116,7 +116,7 @@ async def test_a_missing_object_is_404(stripe_sdk: stripe.StripeClient) -> None:
 
 async def test_an_unknown_path_is_404(stripe_sdk: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="Unrecognized request URL"):
-        await stripe_sdk.v1.disputes.list_async()
+        await stripe_sdk.v1.payouts.list_async()
 
 
 async def test_a_call_without_a_key_is_401(sandbox: str) -> None:

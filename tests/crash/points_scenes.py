@@ -192,6 +192,29 @@ class StripeIsLost(Scene):
         await super().act()
 
 
+class StripeForgets(StripeIsLost):
+    """And it stays lost for a day: Stripe's total of the period settles what its identifier no longer can."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        await self.system.sandbox.fault("stripe.meter_events", match=self.tenant.customer, drop="after")
+        await self.system.upstream.ask(self.request)
+        await self.system.until_sql(
+            "SELECT count(*) > 0 FROM intents WHERE tenant_id = $1 AND state = 'sending'",
+            self.tenant.tenant_id,
+        )
+
+    async def act(self) -> None:
+        await self.system.sql.execute(
+            "UPDATE intents SET first_sent_at = now() - interval '1 day', retry_at = now()"
+            " WHERE tenant_id = $1 AND state = 'sending'",
+            self.tenant.tenant_id,
+        )
+        await self.system.sql.execute(
+            "UPDATE work_due SET due_at = now() WHERE tenant_id = $1", self.tenant.tenant_id
+        )
+
+
 class IsLeftBehind(IsAskedAgain):
     """An event that was committed long ago, by a process that did not live to publish it."""
 

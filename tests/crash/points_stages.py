@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from tests.crash import points_refunds as refunds
 from tests.crash import points_scenes as scenes
+from tests.crash import points_tenants as tenants
 from tests.crash import points_trouble as trouble
 from tests.crash.points import all_points
 from tests.crash.points_scenes import Scene
@@ -20,6 +22,7 @@ STAGE = 12
 SCENES: tuple[tuple[str, type[Scene], tuple[str, ...]], ...] = (
     ("steps", trouble.NoticeFails, ("rounds.notices.failed:*",)),
     ("steps", trouble.FlushFails, ("rounds.flush.failed:*",)),
+    ("steps", trouble.ReconcileFails, ("rounds.reconcile.failed:*",)),
     ("steps", trouble.StepFails, ("batch.failed:*",)),
     ("steps", trouble.NonsenseForAStep, ("publish.dead_letters:*",)),
     ("steps", scenes.KillsItsReader, ("suspect:*",)),
@@ -29,11 +32,49 @@ SCENES: tuple[tuple[str, type[Scene], tuple[str, ...]], ...] = (
         *("steps", scenes.RollsBack),
         ("batch.reserve_quota.undo:*", "heard:*", "ack.release_quota:*", "ack.notify_discord.heard:*"),
     ),
-    ("steps", scenes.IsRefunded, ("batch.refund_*:*", "ack.refund_usage:*", "ack.refund_at_stripe:*")),
+    ("steps", scenes.StripeForgets, ("flush.verdict:*",)),
+    (
+        *("steps", scenes.IsRefunded),
+        ("batch.refund_*:*", "ack.refund_usage:*", "ack.refund_at_stripe:*", "refunds.choose:*"),
+    ),
+    (
+        *("steps", refunds.IsRefundedFromAnInvoice),
+        (
+            *("refunds.owed:*", "refunds.claim:*", "refunds.begin:*", "refunds.settle:*", "refunds.look:*"),
+            *("refunds.answer:*", "call.stripe_refunds:*"),
+        ),
+    ),
+    ("steps", refunds.ItsNoteIsLost, ("refunds.credit:*", "refunds.settle:*")),
+    ("steps", refunds.ItsDraftBecomesFinal, ("refunds.told:*",)),
+    (
+        *("steps", tenants.IsAdded),
+        (
+            *("batch.store_tenant.do:*", "batch.seed_flags.do:*", "batch.activate_tenant.do:*"),
+            *("batch.welcome_tenant.do:*", "single.open_account.*:*", "call.stripe_accounts:*"),
+            *("ack.store_tenant:*", "ack.open_account:*", "ack.seed_flags:*", "ack.activate_tenant:*"),
+            "ack.welcome_tenant:*",
+        ),
+    ),
+    (
+        *("steps", tenants.IsTakenBack),
+        (
+            *("batch.store_tenant.undo:*", "batch.seed_flags.undo:*", "call.stripe_accounts:*"),
+            *("ack.remove_tenant:*", "ack.close_account:*", "ack.clear_flags:*"),
+        ),
+    ),
     (
         *("steps", Scene),
         (
-            *("schema:*", "batch.*:*", "single.*:*", "flush.*:*", "notices.*:*", "rounds.*:*", "call.*:*"),
+            *(
+                "schema:*",
+                "batch.*:*",
+                "single.*:*",
+                "flush.*:*",
+                "reconcile.*:*",
+                "notices.*:*",
+                "rounds.*:*",
+                "call.*:*",
+            ),
             *("publish.events:*", "publish.replies:*", "publish.owed:*", "ack.reserve_quota:*"),
             *("ack.generate_leads:*", "ack.record_usage:*", "ack.report_to_stripe:*", "ack.notify_discord:*"),
         ),
@@ -45,6 +86,7 @@ SCENES: tuple[tuple[str, type[Scene], tuple[str, ...]], ...] = (
     ("orchestrator", scenes.WaitsForItsTurn, ("store.turns:*", "group.tick:*")),
     ("orchestrator", scenes.IsLeftBehind, ("sweep:*",)),
     ("orchestrator", scenes.IsAskedAgain, ("store.requests:*",)),
+    ("orchestrator", trouble.SpeaksForAnother, ("store.audit:*",)),
     ("orchestrator", trouble.Nonsense, ("group.malformed:*", "store.bury:*")),
     (
         "orchestrator",

@@ -1,5 +1,6 @@
 """Scenes of what should never be sent, and of a database that refuses."""
 
+import json
 import secrets
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ import aio_pika
 
 from tests.crash.points_sabotage import mended, sabotaged
 from tests.crash.points_scenes import Scene
+from tests.kit.asking import delivered
 
 
 class Nonsense(Scene):
@@ -23,6 +25,23 @@ class Nonsense(Scene):
     async def ends(self) -> None:
         await self.system.until_buried(self.mark)
         assert 1 == len(await self.system.dead_letters(self.mark)), self.point
+
+
+class SpeaksForAnother(Nonsense):
+    """A request that makes sense, under the key of a tenant that it does not name."""
+
+    async def act(self) -> None:
+        request = {"v": 1, "type": "lead_requested", "tenant_id": "victim", "criteria": "x", "leads": 1}
+        body = json.dumps({**request, "request_id": self.mark.decode()}).encode()
+        await self.system.upstream.send_raw(body, "nobody.lead_requested")
+
+    async def ends(self) -> None:
+        await super().ends()
+        await self.system.until_sql(
+            "SELECT count(*) > 0 FROM audit JOIN dead_letters l ON l.message_id = after ->> 'message_id'"
+            " WHERE position($1 IN l.message) > 0",
+            self.mark,
+        )
 
 
 class NonsenseIsReplayed(Nonsense):
@@ -116,6 +135,27 @@ class IsReplayed(Sabotaged):
 
 class FlushFails(Sabotaged):
     refused = "INSERT ON intents"
+
+
+class ReconcileFails(Sabotaged):
+    """Of a tenant with usage: what was compared cannot be kept."""
+
+    refused = "INSERT ON reconciliations"
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        await delivered(self.system, self.request)
+
+    async def act(self) -> None:
+        await self.system.sql.execute(
+            "UPDATE work_due SET due_at = now() WHERE tenant_id = $1 AND kind = 'reconcile'",
+            self.tenant.tenant_id,
+        )
+
+    async def ends(self) -> None:
+        await self.system.until_sql(
+            "SELECT count(*) > 0 FROM reconciliations WHERE tenant_id = $1", self.tenant.tenant_id
+        )
 
 
 class NoticeFails(Sabotaged):

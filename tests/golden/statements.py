@@ -16,6 +16,8 @@ FOLDERS = {
 }
 OF_THE_ADMINISTRATOR = frozenset({"migrate", "role_passwords", "collisions"})
 """Modules of orchestrator/operate that work in no role."""
+OF_THE_STEPS = frozenset({"reseal"})
+"""Modules there that work as the steps do."""
 STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s")
 
 
@@ -28,7 +30,8 @@ def collected() -> list[dict[str, str]]:
     ]
     for role, folder in FOLDERS.items():
         for file in [*_files("contracts/process"), *_files(folder)]:
-            found += [{"role": role, "name": name, "sql": sql} for name, sql in _of(file)]
+            works_as = "leadsaga_steps" if file.stem in OF_THE_STEPS else role
+            found += [{"role": works_as, "name": name, "sql": sql} for name, sql in _of(file)]
     return found
 
 

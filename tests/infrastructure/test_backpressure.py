@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractChannel
 
 from contracts.bundle import encode
 from contracts.names import REQUESTS
+from steps.runtime.turns import AHEAD as IN_LINE
 from tests.infrastructure.conftest import AHEAD, BUNDLES_AHEAD, SIDE_BY_SIDE
 from tests.kit.asking import delivered, lead_request
 from tests.kit.breakable import Breakable
@@ -27,7 +28,7 @@ pytestmark = [
 
 
 SENT = 3 * AHEAD
-STEPS = {"reserve_quota": BUNDLES_AHEAD, "generate_leads": SIDE_BY_SIDE}
+STEPS = {"reserve_quota": BUNDLES_AHEAD, "generate_leads": IN_LINE * SIDE_BY_SIDE}
 """What a process may take of a step that only touches Postgres, and of one that calls a vendor."""
 
 
@@ -81,14 +82,13 @@ async def test_without_their_database_the_steps_take_no_more_than_they_may(
     async with queues(breakable, *STEPS) as found:
         breakable.database.refuse()
         await breakable.until_none_is_ready()
-        for step in STEPS:
+        for step, ahead in STEPS.items():
             answered_before = encode([command(tenant.tenant_id, saga_id, step)])
-            for _ in range(SENT):
+            for _ in range(ahead + SENT):
                 await system.upstream.send_command_bytes(step, answered_before)
-        may_take = dict(zip(found, STEPS.values(), strict=True))
-        await asyncio.gather(*(queue.until_waiting(SENT - ahead) for queue, ahead in may_take.items()))
+        await asyncio.gather(*(queue.until_waiting(SENT) for queue in found))
         await breakable.until_none_is_ready()
-        assert [SENT - ahead for ahead in may_take.values()] == [await queue.waiting() for queue in found]
+        assert [SENT] * len(STEPS) == [await queue.waiting() for queue in found]
         await breakable.database.heal()
 
         await breakable.works_again(tenant)

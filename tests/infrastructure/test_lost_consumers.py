@@ -9,6 +9,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 from pamqp import commands, frame
 
+from deploy.broker.definitions import all_steps
 from deploy.local.services.rabbitmq import USER
 from tests.kit.asking import lead_request
 from tests.kit.breakable import Breakable
@@ -23,12 +24,12 @@ pytestmark = [
     pytest.mark.timeout(120),
 ]
 
-CHANNELS = range(2, 12)
+CHANNELS = range(2, 2 + sum(len(step.work()) + bool(step.hears) for step in all_steps()))
 """Numbers of all channels on which the steps consume."""
 RIGHTS = ("set_permissions", USER)
 """To configure, to write and to read what is called so."""
 EVERYTHING, NOTHING = ".*", "^$"
-SLOW = 4.0
+SLOW = 12.0
 """Seconds of a model call, so that a command is held when its channel is lost."""
 
 
@@ -36,7 +37,7 @@ async def test_channels_that_the_broker_closes_are_opened_again_and_what_they_he
     breakable: Breakable, tenant: Tenant
 ) -> None:
     sandbox, request = breakable.system.sandbox, lead_request(tenant)
-    await sandbox.fault("anthropic.messages", match=request.request_id, delay_seconds=SLOW)
+    await sandbox.fault("anthropic.messages", match=request.request_id, delay_seconds=SLOW, times=1)
     before = await sandbox.calls("anthropic.messages")
 
     async def called(times: int) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import aio_pika
@@ -59,16 +59,18 @@ needs_programs = pytest.mark.skipif(
 @pytest.fixture
 def directory() -> Iterator[Path]:
     """A data directory that the servers' accounts can enter."""
-    before = descendants(os.getpid())
+    others = descendants(os.getpid())
     with temporary() as found:
         yield found
-    assert set(descendants(os.getpid())) <= set(before), "a process was left running"
+    assert [] == descendants(os.getpid(), others), "a process was left running"
 
 
-def descendants(pid: int) -> list[Identity]:
+def descendants(pid: int, others: Collection[Identity] = ()) -> list[Identity]:
+    """That live, without `others`, which are other tests', and whatever comes of those."""
     root = Identity.of(pid)
     assert root is not None
-    return [member for member in family(root)[1:] if member.lives()]
+    theirs = {member for other in others for member in family(other)}
+    return [member for member in family(root)[1:] if member not in theirs and member.lives()]
 
 
 def written_ports(directory: Path) -> set[int]:
@@ -113,6 +115,7 @@ async def answers(running: Services, queue: str) -> bool:
 
 @needs_programs
 async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(directory: Path) -> None:
+    others = descendants(os.getpid())
     async with services(directory, durable=False, environment=PRIVATE) as running:
         assert running.postgres is not None
         assert running.rabbitmq is not None
@@ -124,7 +127,7 @@ async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(
             await publish(running, LARGEST_MESSAGE + 1)
 
         await asyncio.gather(running.postgres.kill(), running.rabbitmq.kill())
-        assert descendants(os.getpid()) == []
+        assert descendants(os.getpid(), others) == []
         assert [False] * len(taken) == [await port_answers(ports.LOOPBACK, port) for port in taken]
 
         await asyncio.gather(running.postgres.start(), running.rabbitmq.start())
@@ -132,7 +135,7 @@ async def test_killed_servers_come_back_with_their_data_and_exit_leaves_nothing(
         assert await answers(running, "young"), (
             "a quorum queue killed in its first seconds stays without a leader"
         )
-        started = descendants(os.getpid())
+        started = descendants(os.getpid(), others)
     assert sum(member.lives() for member in started) == 0
     assert [False] * len(taken) == [await port_answers(ports.LOOPBACK, port) for port in taken]
 
@@ -185,12 +188,12 @@ def read_until(parent: subprocess.Popen[str], word: str) -> None:
 
 @needs_programs
 async def test_a_server_that_an_earlier_run_left_running_is_ended_first(directory: Path) -> None:
-    binaries = find_postgres()
+    binaries, others = find_postgres(), descendants(os.getpid())
     assert binaries is not None
     left_running = PrivatePostgres(binaries, directory, durable=False)
     successor = PrivatePostgres(binaries, directory, durable=False)
     await left_running.start()
-    old = descendants(os.getpid())
+    old = descendants(os.getpid(), others)
     await successor.start()
     assert sum(member.lives() for member in old) == 0
     assert left_running.url == successor.url

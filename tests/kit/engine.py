@@ -45,6 +45,9 @@ class MemoryWorld:
     async def letters(self) -> list[tuple[str, str, str]]:
         return sorted((letter.queue, letter.message_id, letter.status) for letter in self.store.letters())
 
+    async def refusals(self) -> list[tuple[str, str, str]]:
+        return [(each.tenant_id, each.routing_key, each.user) for each in self.store._tables.refusals]
+
 
 @dataclass(slots=True)
 class Time:

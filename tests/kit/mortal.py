@@ -9,13 +9,16 @@ from pathlib import Path
 from tests.kit.broker import own_prefix
 from tests.kit.database import cloned
 from tests.kit.history.check import check
-from tests.kit.history.quiet import under_way
+from tests.kit.history.quiet import under_way, unended
 from tests.kit.history.read import read_history
 from tests.kit.history.upstream import heard_event
-from tests.kit.outsider import PATIENCE
 from tests.kit.sandbox import running_sandbox, until
 from tests.kit.system import TIME_SCALE, RunningSystem, running_system
 from tests.kit.zygote import ForkedChildren, zygote
+
+LATE = 90.0
+"""Seconds within which all ends, whatever died. A command that a timer called for is sent again when its
+answer is late, should its process have died before it was published: 67 s later, if it asks the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,10 @@ async def verdict(mortal: Mortal) -> list[str]:
         return not await under_way(system.sql)
 
     try:
-        await until(quiet, PATIENCE)
+        await until(quiet, LATE)
     except TimeoutError:
-        return [f"it never ended: {count} {name}" for name, count in (await under_way(system.sql)).items()]
+        left = [f"it never ended: {count} {name}" for name, count in (await under_way(system.sql)).items()]
+        return [*left, *await unended(system.sql)]
     heard = [heard_event(event.model_dump_json().encode()) for event in system.upstream.heard]
     history = await read_history(mortal.database_url, mortal.sandbox, time_scale=TIME_SCALE, heard=heard)
     return [str(violation) for violation in check(history)]

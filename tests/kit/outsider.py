@@ -14,13 +14,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from contracts.bundle import encode
 from contracts.events import Event, LeadsReady
 from contracts.names import REPLIES, Names, request_key
-from contracts.requests import CancelRequested, LeadRequested, RefundRequested
+from contracts.requests import CancelRequested, LeadRequested, RefundRequested, TenantRequested
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 PATIENCE = 40.0
 """Seconds until a test gives up waiting: far longer than anything takes on an idle machine."""
 
-AnyRequest = LeadRequested | CancelRequested | RefundRequested
+AnyRequest = LeadRequested | CancelRequested | RefundRequested | TenantRequested
 
 
 @dataclass(slots=True)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from contracts.errors import StepRejected
 from contracts.messages import Reply
 from contracts.process.postgres import Database
+from steps.clients.billing import UsageUnknown
 
 When = Literal["before", "after"]
 
@@ -62,10 +64,20 @@ class FakeWorker:
 
 @dataclass
 class FakeStripe:
-    """Deduplicates by identifier, as Stripe does within 24 h, and replays the first result of a key."""
+    """Deduplicates by identifier and replays the success of a key, as Stripe does within 24 h, and tells
+    totals."""
 
     calls: list[dict[str, Any]] = field(default_factory=list)
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By identifiers that are remembered."""
+    kept: set[str] = field(default_factory=set)
+    """Keys whose success would be repeated."""
+    forgotten: list[dict[str, Any]] = field(default_factory=list)
+    """Events that count, and whose identifiers would be taken anew."""
+    totals: list[Any] = field(default_factory=list)
+    """What the next readings of a total bring instead of the truth: a number, or an exception."""
+    reads: int = 0
+    calls_per_second: float = 1000.0
     failures: list[tuple[When, Exception]] = field(default_factory=list)
     """Of the next calls: raised before or after the event was taken."""
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -93,17 +105,47 @@ class FakeStripe:
             if customer in self.gates:
                 await self.gates[customer].wait()
             when, failure = self.failures.pop(0) if self.failures else ("after", None)
+            if isinstance(failure, StepRejected) and idempotency_key in self.kept:
+                failure = None
             if failure is not None and when == "before":
                 raise failure
             assert self.taken.setdefault(identifier, call) == call, "one identifier, two meanings"
+            if not (isinstance(failure, UsageUnknown) and failure.stored):
+                self.kept.add(idempotency_key)
             if failure is not None:
                 raise failure
             return "taken"
         finally:
             self.in_flight -= 1
 
+    def forget(self) -> None:
+        """A day has passed."""
+        self.forgotten += self.taken.values()
+        self.taken.clear()
+        self.kept.clear()
+
+    async def meter_of(self, event_name: str) -> str | None:
+        return f"mtr_{event_name}"
+
+    async def event_summary(self, meter: str, customer: str, start: datetime, end: datetime) -> int:
+        self.reads += 1
+        told = self.totals.pop(0) if self.totals else None
+        if isinstance(told, BaseException):
+            raise told
+        counted = [
+            event["value"]
+            for event in (*self.forgotten, *self.taken.values())
+            if (f"mtr_{event['event_name']}", event["customer"]) == (meter, customer)
+            and start <= event["at"] < end
+        ]
+        return sum(counted) if told is None else told
+
+    async def invoice_of(self, customer: str, event_name: str, at: datetime) -> None:
+        """It never makes one: the sandbox does."""
+
     def billed(self, customer: str) -> int:
-        return sum(call["value"] for call in self.taken.values() if call["customer"] == customer)
+        events = (*self.forgotten, *self.taken.values())
+        return sum(event["value"] for event in events if event["customer"] == customer)
 
 
 @dataclass

@@ -62,3 +62,10 @@ class PostgresWorld:
             "SELECT queue, message_id, status FROM dead_letters ORDER BY 1, 2"
         )
         return [(record["queue"], record["message_id"], record["status"]) for record in found]
+
+    async def refusals(self) -> list[tuple[str, str, str]]:
+        found = await self.owner.pool.fetch(
+            "SELECT tenant_id, after ->> 'routing_key', after ->> 'user' FROM audit"
+            " WHERE action = 'refuse sender' AND actor = 'orchestrator' ORDER BY audit_id"
+        )
+        return [tuple(record) for record in found]

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from contracts.names import REPLIES
-from orchestrator.store.port import Letter, Order
+from orchestrator.store.port import Letter, Order, Refusal
 from tests.kit.store_world import World, begin, incoming, letter
 
 
@@ -97,3 +97,12 @@ class LettersSuite:
         order = replace(replay_of(letter(1, key=key)), key=key, at=("record_usage", "do", 2))
         await world.add_order(order)
         assert [order] == await world.store.open_orders(limit=5)
+
+    async def test_a_refused_sender_is_remembered_with_its_group(self, world: World) -> None:
+        refused = Refusal(
+            tenant_id="nobody", routing_key="acme.x\0", user="acme", reason="no", message_id="m"
+        )
+        async with world.store.group() as group:
+            await group.audit([])
+            await group.audit([refused, refused])
+        assert [("nobody", "acme.x\ufffd", "acme")] * 2 == await world.refusals()

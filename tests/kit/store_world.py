@@ -39,6 +39,10 @@ class World(Protocol):
         """(queue, message_id, status) of all dead letters, in this order."""
         ...
 
+    async def refusals(self) -> list[tuple[str, str, str]]:
+        """(tenant_id, routing_key, user) of those that were refused and audited."""
+        ...
+
 
 def saga_id(number: int) -> UUID:
     """Ids grow with time, as real ones do."""

@@ -24,6 +24,7 @@ from steps.clients.stripe import Billing, StripeSettings, open_stripe
 from tests.kit.outsider import PATIENCE, Outsider, speaking
 from tests.kit.roles import as_role
 from tests.kit.sandbox import free_port, until
+from tests.kit.webhooks import SECOND_KEY, SECRETS_KEY
 
 TIME_SCALE = 0.05
 MODEL_CALL_SECONDS = 2.0
@@ -246,4 +247,6 @@ def environment_of(database_url: str, amqp_url: str, queue_prefix: str, sandbox_
         "LEADSAGA_ENGINE_URL": as_role(database_url, "leadsaga_engine"),
         "LEADSAGA_STEPS_URL": as_role(database_url, "leadsaga_steps"),
         "LEADSAGA_OPERATOR_URL": as_role(database_url, "leadsaga_operator"),
+        "LEADSAGA_SECRETS_KEY": SECRETS_KEY,
+        "LEADSAGA_SECRETS_SECOND_KEY": SECOND_KEY,
     }

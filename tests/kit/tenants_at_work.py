@@ -101,8 +101,19 @@ class TenantsAtWork:
     async def hurry(self) -> None:
         """All waiting is over: due times, back-offs and the leases of processes that are gone."""
         await self.admin.execute("UPDATE work_due SET due_at = now()")
-        await self.admin.execute("UPDATE intents SET retry_at = now() WHERE state IN ('pending', 'sending')")
+        open_ = "state IN ('pending', 'sending', 'ambiguous')"
+        await self.admin.execute(f"UPDATE intents SET retry_at = now() WHERE {open_}")
+        await self.admin.execute("UPDATE credits SET retry_at = now() WHERE retry_at IS NOT NULL")
         await self.admin.execute("UPDATE notices SET retry_at = now() WHERE retry_at IS NOT NULL")
+
+    async def a_day_passes(self) -> None:
+        """For doubtful sends, and for what was seen of Stripe's totals."""
+        await self.admin.execute(
+            "UPDATE intents SET first_sent_at = first_sent_at - interval '25 hours',"
+            " absence_observed_at = absence_observed_at - interval '25 hours'"
+            " WHERE state IN ('sending', 'ambiguous')"
+        )
+        await self.hurry()
 
     async def period_turned(self, tenant_id: str, ago: timedelta) -> datetime:
         """The tenant's billing periods turn at another moment, and so its usage moves with them."""
@@ -133,7 +144,10 @@ class TenantsAtWork:
 
     async def due_in(self, tenant_id: str) -> float | None:
         """Seconds until the tenant is visited again; None when nothing is left to do."""
-        query = "SELECT extract(epoch FROM due_at - now())::float8 FROM work_due WHERE tenant_id = $1"
+        query = (
+            "SELECT extract(epoch FROM due_at - now())::float8 FROM work_due"
+            " WHERE tenant_id = $1 AND kind <> 'reconcile'"
+        )
         found: float | None = await self.admin.fetchval(query, tenant_id)
         return found
 

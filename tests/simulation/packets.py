@@ -20,6 +20,7 @@ class Packet:
     routing_key: str
     own_headers: Mapping[str, Any]
     count: int = 0
+    user_id: str | None = None
 
     @property
     def raw_message(self) -> "Packet":

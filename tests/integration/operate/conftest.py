@@ -13,6 +13,7 @@ from contracts.process.settings import PoolSettings
 from orchestrator.__main__ import main
 from tests.kit.roles import as_role
 from tests.kit.store_postgres import ADD_PLAN, PostgresWorld
+from tests.kit.webhooks import SECRETS_KEY
 
 ESCAPE = "\x1b"
 
@@ -71,6 +72,7 @@ def tool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def operator(tool: Tool, monkeypatch: pytest.MonkeyPatch, database_url: str) -> Tool:
     """The tool, with a database of its own."""
     monkeypatch.setenv("LEADSAGA_OPERATOR_URL", as_role(database_url, "leadsaga_operator"))
+    monkeypatch.setenv("LEADSAGA_SECRETS_KEY", SECRETS_KEY)
     return tool
 
 

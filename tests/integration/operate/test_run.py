@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from orchestrator.operate.cli.system import step_names
+from tests.kit.webhooks import SECRETS_KEY
 
 NOBODY_LISTENS = "127.0.0.1:9"
 SETTINGS = {
@@ -18,6 +19,7 @@ SETTINGS = {
     "LEADSAGA_STEPS_URL": f"postgresql://leadsaga_steps@{NOBODY_LISTENS}/x",
     "LEADSAGA_STRIPE_BASE_URL": f"http://{NOBODY_LISTENS}",
     "LEADSAGA_ANTHROPIC_BASE_URL": f"http://{NOBODY_LISTENS}",
+    "LEADSAGA_SECRETS_KEY": SECRETS_KEY,
     "LEADSAGA_DRAIN_SECONDS": "5",
     "LEADSAGA_HTTP_PORT": "0",
 }

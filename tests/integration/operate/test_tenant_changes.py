@@ -12,11 +12,12 @@ from tests.integration.operate.conftest import Audit, Tool
 from tests.kit.stand_ins import FakeStripe, FakeWorker
 from tests.kit.store_postgres import PostgresWorld
 from tests.kit.tenants_at_work import again, tenants_at_work
+from tests.kit.webhooks import stored_webhooks
 
 OLD = "https://discord.example/api/webhooks/1/0ld"
 NEW = "https://discord.example/api/webhooks/2/s3cr3t"
 SET = ("tenants", "set", "acme", "--reason", "mended")
-WEBHOOKS = "SELECT url, disabled_at, disabled_reason FROM discord_webhooks"
+WEBHOOKS = "SELECT disabled_at, disabled_reason FROM discord_webhooks"
 
 
 async def disabled_webhook(world: PostgresWorld) -> None:
@@ -37,6 +38,18 @@ async def test_what_is_given_is_changed_the_rest_stays_and_the_audit_has_both_si
     assert ("ann", "change tenant", "acme", "mended") == about
     assert {"stripe_customer": None, "sagas_in_flight": 50} == json.loads(row["before"])
     assert {"stripe_customer": "cus_2", "sagas_in_flight": 7} == json.loads(row["after"])
+
+
+async def test_limits_have_a_command_of_their_own(world: PostgresWorld, operator: Tool, audit: Audit) -> None:
+    limits = ("tenants", "limits", "acme", "--sagas", 3, "--model-calls", 1)
+    assert 2 == (await operator(*limits)).code, "without a reason"
+    ran = await operator(*limits, "--reason", "too loud", "--json")
+    assert (3, 1) == (ran.json["sagas_in_flight"], ran.json["model_calls"])
+    (row,) = await audit()
+    assert {"sagas_in_flight": 50, "model_calls": 4} == json.loads(row["before"])
+    assert {"sagas_in_flight": 3, "model_calls": 1} == json.loads(row["after"])
+    assert 2 == (await operator("tenants", "limits", "acme", "--reason", "nothing")).code
+    assert 2 == (await operator("tenants", "limits", "acme", "--sagas", 0, "--reason", "none")).code
 
 
 async def test_name_plan_and_model_calls_are_changed_too(world: PostgresWorld, operator: Tool) -> None:
@@ -63,7 +76,8 @@ async def test_a_new_webhook_is_enabled_and_never_told(
         monkeypatch.setenv("LEADSAGA_DISCORD_WEBHOOK", NEW)
         ran = await operator(*SET, "--discord-webhook")
     assert 0 == ran.code
-    assert [(NEW, None, None)] == [tuple(row) for row in await world.owner.pool.fetch(WEBHOOKS)]
+    assert {"acme": NEW} == await stored_webhooks(world.owner.pool)
+    assert [(None, None)] == [tuple(row) for row in await world.owner.pool.fetch(WEBHOOKS)]
     (row,) = await audit()
     before, after = (json.loads(row[side])["discord_webhook"] for side in ("before", "after"))
     assert (True, "gone") == (before["set"], before["disabled_reason"])
@@ -76,7 +90,8 @@ async def test_a_first_webhook_is_added(
 ) -> None:
     monkeypatch.setenv("LEADSAGA_DISCORD_WEBHOOK", NEW)
     assert 0 == (await operator(*SET, "--discord-webhook")).code
-    assert [(NEW, None, None)] == [tuple(row) for row in await world.owner.pool.fetch(WEBHOOKS)]
+    assert {"acme": NEW} == await stored_webhooks(world.owner.pool)
+    assert [(None, None)] == [tuple(row) for row in await world.owner.pool.fetch(WEBHOOKS)]
     assert {"set": False} == json.loads((await audit())[0]["before"])["discord_webhook"]
 
 
@@ -87,7 +102,7 @@ async def test_the_webhook_of_the_environment_is_not_set_unasked(
     monkeypatch.setenv("LEADSAGA_DISCORD_WEBHOOK", NEW)
     assert 0 == (await operator(*SET, "--in-flight", 3)).code
     assert 2 == (await operator(*SET)).code
-    assert [OLD] == [row["url"] for row in await world.owner.pool.fetch(WEBHOOKS)]
+    assert {"acme": OLD} == await stored_webhooks(world.owner.pool)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +161,25 @@ async def test_after_the_customer_is_mended_a_replay_bills_the_right_one_and_its
         intent = await at_work.admin.fetchrow("SELECT identifier, intent_id FROM intents")
         kept = {"stripe_identifier": intent["identifier"], "intent_id": str(intent["intent_id"])}
         assert kept == json.loads(await at_work.admin.fetchval(effects))
+
+
+async def test_two_tenants_never_share_a_customer_and_a_list_tells_whom_stripe_refuses(
+    database_url: str, operator: Tool
+) -> None:
+    async with tenants_at_work(database_url) as at_work:
+        await at_work.tenant("acme")
+        await at_work.tenant("globex", customer=None)
+        ran = await operator("tenants", "set", "globex", "--stripe-customer", "cus_acme", "--reason", "x")
+        assert (1, True) == (ran.code, "cus_acme is the Stripe customer of acme" in ran.err)
+        new = ("tenants", "add", "initech", "--name", "Initech", "--plan", "basic")
+        assert 1 == (await operator(*new, "--stripe-customer", "cus_acme")).code
+        assert 0 == (await operator(*SET, "--stripe-customer", "cus_acme")).code
+
+        await at_work.usage("globex", 5)
+        await flush_tenant(FakeWorker(at_work.database, FakeStripe()), "globex")
+        listed = (await operator("tenants", "list", "--json")).json
+        flags = {each["tenant_id"]: each["refused_by_stripe"] for each in listed}
+        assert {"acme": None, "globex": "the tenant has no Stripe customer"} == flags
+        assert "the tenant has no Stripe customer" in " ".join(
+            (await operator("tenants", "list")).out.split()
+        )

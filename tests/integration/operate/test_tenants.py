@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.operate.conftest import Audit, Tool
 from tests.kit.store_postgres import PostgresWorld
+from tests.kit.webhooks import stored_webhooks
 
 HOOK = "https://discord.example/api/webhooks/1/s3cr3t"
 
@@ -47,7 +48,8 @@ async def test_a_plan_that_makes_no_sense_is_wrong_usage(
 async def test_what_exists_already_is_refused(world: PostgresWorld, operator: Tool) -> None:
     again = ("--price", "1", "--currency", "eur", "--quota", "1")
     assert 1 == (await operator("plans", "add", "basic", *again)).code
-    assert 1 == (await operator("tenants", "add", "acme", "--name", "Acme", "--plan", "basic")).code
+    acme = ("tenants", "add", "acme", "--name", "Acme", "--plan", "basic", "--without-account")
+    assert 1 == (await operator(*acme)).code
 
 
 async def test_a_tenant_is_added_with_limits_and_its_webhook_is_never_told(
@@ -67,7 +69,7 @@ async def test_a_tenant_is_added_with_limits_and_its_webhook_is_never_told(
         row["action"], row["tenant_id"], json.loads(row["after"])["discord_webhook"],
     )  # fmt: skip
     assert "s3cr3t" not in said
-    assert [HOOK] == [r[0] for r in await world.owner.pool.fetch("SELECT url FROM discord_webhooks")]
+    assert {"blue": HOOK} == await stored_webhooks(world.owner.pool)
 
 
 async def test_the_webhook_may_come_from_a_file_and_must_be_a_url(
@@ -75,17 +77,19 @@ async def test_the_webhook_may_come_from_a_file_and_must_be_a_url(
 ) -> None:
     file = tmp_path / "hook"
     blue = ("tenants", "add", "blue", "--name", "Blue", "--plan", "basic", "--discord-webhook-file", file)
+    blue = (*blue, "--without-account")
     assert 2 == (await operator(*blue)).code
     file.write_text("s3cr3t, but no URL")
     ran = await operator(*blue)
     assert (2, False) == (ran.code, "s3cr3t" in ran.out + ran.err)
     file.write_text(HOOK + "\n")
     assert 0 == (await operator(*blue)).code
-    assert [HOOK] == [r[0] for r in await world.owner.pool.fetch("SELECT url FROM discord_webhooks")]
+    assert {"blue": HOOK} == await stored_webhooks(world.owner.pool)
 
 
 async def test_a_tenant_needs_a_plan_and_a_sound_id(world: PostgresWorld, operator: Tool) -> None:
-    assert 3 == (await operator("tenants", "add", "blue", "--name", "Blue", "--plan", "gold")).code
+    gold = ("tenants", "add", "blue", "--name", "Blue", "--plan", "gold", "--without-account")
+    assert 3 == (await operator(*gold)).code
     assert 2 == (await operator("tenants", "add", "Blue.#", "--name", "Blue", "--plan", "basic")).code
 
 

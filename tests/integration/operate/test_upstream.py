@@ -82,6 +82,7 @@ async def test_a_request_arrives_as_an_upstream_service_would_send_it(
     assert ("acme.lead_requested", asked) == (key, LeadRequested.model_validate_json(body))
 
 
+@pytest.mark.usefixtures("world", "operator")
 async def test_a_refund_names_who_ordered_it(channel: Any, broker: Tool, queue_prefix: str) -> None:
     ran = await broker("refund", "r-1", "--tenant", "acme", "--leads", 2, "--reason", "bounced", "--json")
     key, body = await taken(channel, queue_prefix)

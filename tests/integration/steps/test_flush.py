@@ -118,15 +118,15 @@ async def test_each_billing_period_is_an_event_inside_that_period(world, stripe,
 
 
 async def test_what_comes_after_a_periods_invoice_is_final_is_refused_and_stays_so(world, stripe, worker):
-    """Stripe would take the event, and bill or give back nothing."""
+    """Stripe would take the event, and bill nothing."""
     await world.tenant("acme")
     await world.period_turned("acme", timedelta(minutes=50))
-    usage = await world.usage("acme", 5, period=await world.period_before("acme"))
+    await world.usage("acme", 5, period=await world.period_before("acme"))
     await flush_tenant(worker, "acme")
     await world.period_turned("acme", timedelta(minutes=70))
-    refund = await world.reversal(usage, 2)
+    late = await world.usage("acme", 2, period=await world.period_before("acme"))
     for attempt in (1, 2):
-        await world.take(REFUND, again(refund, attempt))
+        await world.take(REPORT, again(late, attempt))
         await flush_tenant(worker, "acme")
 
     assert [5] == [call["value"] for call in stripe.calls]
@@ -204,22 +204,21 @@ async def test_an_unknown_outcome_is_settled_by_the_same_identifier(world, strip
     assert stripe.billed("cus_acme") == 11
 
 
-async def test_a_doubt_older_than_the_identifiers_memory_is_held_and_holds_its_meter(world, stripe, worker):
+async def test_a_busy_stripe_says_nothing_of_the_call_before(world, stripe, worker):
     await world.tenant("acme")
-    await world.take(REPORT, await world.usage("acme", 4))
-    stripe.failures = [("after", TIMED_OUT), ("before", StepTransient("busy"))]
+    await world.usage("acme", 4)
+    stripe.failures = [
+        ("after", TIMED_OUT),
+        ("before", StepTransient("busy", error="idempotency_key_in_use")),
+    ]
     for _ in range(2):
         await flush_tenant(worker, "acme")
         await world.hurry()
-    await world.admin.execute("UPDATE intents SET first_sent_at = now() - interval '23 hours 1 minute'")
-    await world.usage("acme", 5)
-
+    assert ["sending"] == await world.states("intents", "acme")
     await flush_tenant(worker, "acme")
 
-    assert await world.states("intents", "acme") == ["ambiguous"]
-    assert len(stripe.calls) == 2
-    assert worker.replies == []
-    assert 0 < await world.due_in("acme") <= 60
+    assert 1 == len({(call["identifier"], call["key"]) for call in stripe.calls})
+    assert (["confirmed"], 4) == (await world.states("intents", "acme"), stripe.billed("cus_acme"))
 
 
 async def test_what_stripe_refused_is_sent_under_the_same_identifier_once_mended(world, stripe, worker):

@@ -186,6 +186,9 @@ async def test_in_any_interleaving_stripe_is_told_the_net_of_the_ledger(world, s
             )
         if dice.random() < 0.3:
             await world.hurry()
+        if dice.random() < 0.1:
+            stripe.forget()
+            await world.a_day_passes()
     stripe.failures.clear()
     await answer_all(world, workers, open_, tenants)
 
@@ -207,7 +210,8 @@ async def answer_all(
             if saga_id not in done:
                 replies = await world.take(step, again(command, attempt))
                 done |= {reply.saga_id for reply in replies if reply.outcome.kind == "done"}
-        await world.hurry()
+        workers[0].client.forget()
+        await world.a_day_passes()
         for tenant_id in tenants:
             await flush_tenant(workers[0], tenant_id)
         told = [reply for worker in workers for reply in worker.replies]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -95,6 +96,59 @@ async def test_a_tenants_calls_side_by_side_are_limited_over_all_its_sagas(gener
     commands = [await generating.command(100), await generating.command(100)]
     await generating.work.admin.execute("UPDATE tenants SET model_calls = 3")
     assert (3, 3) == await most_side_by_side(generating, commands, total=16, expected=3)
+
+
+class AnotherProcess:
+    """The same model, called from elsewhere."""
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self.slots, self.call_timeout, self.call = Slots(16), model.call_timeout, model.call
+
+
+async def test_a_tenants_limit_holds_over_all_processes(generating: Generating) -> None:
+    one, other = await generating.command(100), await generating.command(100)
+    await generating.work.admin.execute("UPDATE tenants SET model_calls = 3")
+    model = ScriptedModel(gate=asyncio.Event(), expected_side_by_side=3)
+    elsewhere = cast(ScriptedModel, AnotherProcess(model))
+    running = asyncio.gather(generating.run(one, model), generating.run(other, elsewhere))
+    async with asyncio.timeout(40):
+        await model.reached.wait()
+        assert model.gate is not None
+        model.gate.set()
+        assert (done(100, calls=4), done(100, calls=4)) == tuple(await running)
+    assert 3 == model.most_in_flight
+
+
+async def test_a_limit_that_is_lowered_holds_for_the_next_call(generating: Generating) -> None:
+    command = await generating.command(100)
+    await generating.work.admin.execute("UPDATE tenants SET model_calls = 2")
+    model = ScriptedModel(gate=asyncio.Event(), expected_side_by_side=2)
+    running = asyncio.create_task(generating.run(command, model))
+    async with asyncio.timeout(20):
+        await model.reached.wait()
+        await generating.work.admin.execute("UPDATE tenants SET model_calls = 1")
+        assert model.gate is not None
+        model.most_in_flight = 0
+        model.gate.set()
+        assert done(100, calls=4) == await running
+    assert (1, 4) == (model.most_in_flight, len(model.asked))
+
+
+async def test_a_call_whose_process_died_takes_its_place_until_it_must_be_over(
+    generating: Generating,
+) -> None:
+    dead, command = await generating.command(1), await generating.command(5)
+    await generating.work.admin.execute("UPDATE tenants SET model_calls = 1")
+    begun = (
+        "INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, outcome, started_at)"
+        " VALUES ('acme', gen_random_uuid(), $1, 1, 1, 'begun', now() - make_interval(secs => $2))"
+    )
+    await generating.work.admin.execute(begun, dead.saga_id, 20)
+    refused = await generating.run(command.model_copy(update={"timeout": 1.5}), ScriptedModel())
+    assert Transient(reason="the model did not answer in time", error="NotAsked") == refused
+    await generating.work.admin.execute("UPDATE model_calls SET started_at = now() - interval '1 minute'")
+    again = command.model_copy(update={"attempt": 2})
+    assert done(5, calls=1) == await generating.run(again, ScriptedModel())
 
 
 async def test_all_tenants_share_the_limit_of_the_process(generating: Generating) -> None:

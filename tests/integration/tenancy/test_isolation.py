@@ -1,77 +1,35 @@
-"""Tenants are kept apart by the database itself: every attempt to cross is refused."""
+"""Tenants are kept apart by the database itself, also in what the processes do with it, by their own pool and
+transactions. Who reaches which rows of which table is tried in tests/tenancy."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from contracts.process.postgres import Database, connect
+from contracts.process.settings import PoolSettings
+from steps.work import due
 from tests.kit.commands import add_drafts
 from tests.kit.roles import as_role
 from tests.kit.tenants_at_work import TenantsAtWork, tenants_at_work
 
-ROLES = ("leadsaga_engine", "leadsaga_steps", "leadsaga_operator", "leadsaga_reader")
-
-TENANT_TABLES = """
-SELECT c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced, o.rolname AS owner,
-       (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid) AS policies,
-       has_table_privilege('leadsaga_steps', c.oid, 'SELECT') AS seen_by_steps
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
-     JOIN pg_roles o ON o.oid = c.relowner
-WHERE c.relnamespace = 'leadsaga'::regnamespace AND c.relkind IN ('r', 'p') ORDER BY 1
-"""
-
-ACROSS_TENANTS = {"work_due"}
-"""Ids and due times only: the one table whose rows steps find, and put off, for all tenants."""
-
-FILL = """
-INSERT INTO discord_webhooks (tenant_id, url) VALUES ('{tenant}', 'https://discord.com/api/webhooks/1/x');
-INSERT INTO effects (tenant_id, saga_id, step, direction)
-    VALUES ('{tenant}', '{saga}', 'reserve_quota', 'do');
-INSERT INTO quota_periods (tenant_id, period_start) VALUES ('{tenant}', '2027-01-01');
-INSERT INTO holds (tenant_id, saga_id, period_start, leads) VALUES ('{tenant}', '{saga}', '2027-01-01', 1);
-INSERT INTO model_calls (tenant_id, call_id, saga_id, attempt, part, model, outcome, started_at, seconds)
-    VALUES ('{tenant}', gen_random_uuid(), '{saga}', 1, 1, 'm', 'answered', now(), 1);
-INSERT INTO ledger (tenant_id, ledger_id, saga_id, request_id, kind, leads, unit_price, currency, event_name,
-                    period_start)
-    VALUES ('{tenant}', gen_random_uuid(), '{saga}', 'r', 'usage', 1, 1, 'eur', 'leads_delivered',
-            '2027-01-01');
-INSERT INTO intents (tenant_id, intent_id, identifier, customer, event_name, event_at, period_start, value)
-    VALUES ('{tenant}', gen_random_uuid(), 'i', 'c', 'leads_delivered', now(), '2027-01-01', 1);
-INSERT INTO carriers (tenant_id, ledger_id, intent_id)
-    SELECT tenant_id, ledger_id, intent_id FROM ledger JOIN intents USING (tenant_id)
-    WHERE tenant_id = '{tenant}';
-INSERT INTO uncarried (tenant_id, ledger_id) SELECT tenant_id, ledger_id FROM ledger
-    WHERE tenant_id = '{tenant}';
-INSERT INTO notices (tenant_id, notice_id, saga_id, event, title, body)
-    VALUES ('{tenant}', gen_random_uuid(), '{saga}', 'failed', 't', 'b');
-"""
+TENANTS = ("acme", "globex", "initech")
 
 
 @pytest.fixture
 async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    """Two tenants, each with a row in every table that steps see."""
     async with tenants_at_work(database_url) as world:
-        for tenant_id in ("acme", "globex"):
+        for tenant_id in TENANTS:
             await world.tenant(tenant_id)
             saga_id = await world.saga(tenant_id)
-            await world.admin.execute(FILL.format(tenant=tenant_id, saga=saga_id))
             async with world.database.transaction(tenant_id) as connection:
                 await add_drafts(connection, saga_id, 1)
         yield world
-
-
-async def tables(world: TenantsAtWork) -> list[Any]:
-    found: list[Any] = await world.admin.fetch(TENANT_TABLES)
-    assert len(found) >= 19, "the catalogue was read"
-    return found
-
-
-async def content(world: TenantsAtWork) -> list[str]:
-    return [
-        table["name"] for table in await tables(world)
-        if table["seen_by_steps"] and table["name"] not in ACROSS_TENANTS
-    ]  # fmt: skip
 
 
 async def outcome_of(world: TenantsAtWork, tenant_id: str | None, statement: str) -> str:
@@ -83,144 +41,66 @@ async def outcome_of(world: TenantsAtWork, tenant_id: str | None, statement: str
         return type(error).__name__
 
 
-async def loose(world: TenantsAtWork) -> list[str]:
-    return [
-        table["name"] for table in await tables(world)
-        if not (table["enabled"] and table["forced"] and table["policies"])
-    ]  # fmt: skip
-
-
-async def test_every_table_with_tenants_forces_row_level_security_and_has_a_policy(world):
-    assert [] == await loose(world)
-
-
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        "ALTER TABLE leads NO FORCE ROW LEVEL SECURITY",
-        "ALTER TABLE leads DISABLE ROW LEVEL SECURITY",
-        "CREATE TABLE leadsaga.forgotten (tenant_id text)",
-    ],
-)
-async def test_a_table_whose_protection_was_forgotten_would_be_noticed(world, mistake):
-    await world.admin.execute(mistake)
-    assert 1 == len(await loose(world))
-
-
-async def test_no_policy_of_the_steps_lets_all_tenants_through_except_for_due_times(world):
-    query = """
-    SELECT DISTINCT tablename FROM pg_policies
-    WHERE schemaname = 'leadsaga' AND 'leadsaga_steps' = ANY(roles) AND coalesce(qual, 'true') = 'true'
-    """
-    open_to_steps = {row["tablename"] for row in await world.admin.fetch(query)}
-    assert ACROSS_TENANTS | {"audit"} == open_to_steps
-    assert not await world.admin.fetchval("SELECT has_table_privilege('leadsaga_steps', 'audit', 'SELECT')")
-
-
-async def test_no_role_that_runs_owns_a_table_or_may_go_round_the_policies(world):
-    query = """
-    SELECT rolname FROM pg_roles r WHERE rolname = ANY($1::text[])
-    AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR NOT rolcanlogin
-         OR EXISTS (SELECT FROM pg_auth_members m WHERE m.member = r.oid))
-    """
-    assert [] == await world.admin.fetch(query, list(ROLES))
-    assert {"leadsaga_owner"} == {table["owner"] for table in await tables(world)}
-    assert not await world.admin.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = 'leadsaga_owner'")
-
-
-async def test_each_tenant_has_rows_to_protect_in_every_table_that_steps_see(world):
-    for table in await content(world):
-        rows = await world.admin.fetch(f"SELECT DISTINCT tenant_id FROM {table}")
-        assert {"acme", "globex"} == {row["tenant_id"] for row in rows}, table
-
-
-async def test_a_step_reads_the_rows_of_its_tenant_only_and_none_without_one(world):
-    for table in await content(world):
-        for tenant_id in ("acme", "globex", None):
-            async with world.database.transaction(tenant_id) as connection:
-                rows = await connection.fetch(f"SELECT DISTINCT tenant_id FROM {table}")
-            assert ([tenant_id] if tenant_id else []) == [row["tenant_id"] for row in rows], table
-
-
-@pytest.mark.parametrize("tenant_id", ["acme", None])
-async def test_a_step_cannot_change_or_remove_what_is_not_its_tenants(world, tenant_id):
-    harmless = {"0", "InsufficientPrivilegeError"}
-    for table in await content(world):
-        before = await world.admin.fetch(f"SELECT {table}::text FROM {table} WHERE tenant_id = 'globex'")
-        column = "reason" if table == "ledger" else "tenant_id"
-        for statement in (
-            f"UPDATE {table} SET {column} = {column} WHERE tenant_id = 'globex'",
-            f"UPDATE {table} SET tenant_id = 'acme' WHERE tenant_id = 'globex'",
-            f"DELETE FROM {table} WHERE tenant_id = 'globex'",
-            f"SELECT FROM {table} WHERE tenant_id = 'globex' FOR UPDATE",
-        ):
-            assert await outcome_of(world, tenant_id, statement) in harmless, statement
-        after = await world.admin.fetch(f"SELECT {table}::text FROM {table} WHERE tenant_id = 'globex'")
-        assert before == after, table
-
-
-@pytest.mark.parametrize("tenant_id", ["acme", None])
-async def test_a_step_cannot_add_or_give_away_rows_to_another_tenant(world, tenant_id):
-    for table in await content(world):
-        if table == "tenants":
-            continue
-        copy = f"INSERT INTO {table} SELECT (jsonb_populate_record(null::{table}, to_jsonb(t) || "
-        copy += f"""'{{"tenant_id": "globex"}}')).* FROM (SELECT (r).* FROM (SELECT '{{}}'::jsonb) x,
-                    jsonb_populate_record(null::{table}, '{{}}') AS r) AS t"""
-        assert "InsufficientPrivilegeError" == await outcome_of(world, tenant_id, copy), table
-        if tenant_id and table != "discord_webhooks":  # steps add none of these
-            own = copy.replace("globex", tenant_id)
-            assert "NotNullViolationError" == await outcome_of(world, tenant_id, own), (
-                "a policy refused, no grant"
-            )
-        gift = f"UPDATE {table} SET tenant_id = 'globex'"
-        allowed = {"InsufficientPrivilegeError"} if tenant_id else {"0", "InsufficientPrivilegeError"}
-        assert await outcome_of(world, tenant_id, gift) in allowed, table
-
-
 ADD_WORK = "INSERT INTO work_due (kind, tenant_id, due_at) VALUES ('{kind}', '{tenant}', now())"
+REFUSED = "InsufficientPrivilegeError"
 
 
-@pytest.mark.parametrize("tenant_id", ["acme", None])
-async def test_work_that_is_due_is_found_and_put_off_for_all_and_added_or_removed_for_ones_own(
-    world, tenant_id
-):
+async def test_who_works_for_nobody_yet_finds_what_is_due_and_puts_it_off_and_no_more(
+    world: TenantsAtWork,
+) -> None:
     await world.admin.execute(ADD_WORK.format(kind="flush", tenant="globex"))
     others = "WHERE tenant_id = 'globex'"
-    refused = "InsufficientPrivilegeError"
-
-    assert "1" == await outcome_of(world, tenant_id, f"SELECT FROM work_due {others}")
-    assert "1" == await outcome_of(world, tenant_id, f"UPDATE work_due SET due_at = now() {others}")
-    assert "0" == await outcome_of(world, tenant_id, f"DELETE FROM work_due {others}")
-    assert refused == await outcome_of(world, tenant_id, f"UPDATE work_due SET tenant_id = 'acme' {others}")
-    assert refused == await outcome_of(world, tenant_id, f"UPDATE work_due SET kind = 'notices' {others}")
-    assert refused == await outcome_of(world, tenant_id, ADD_WORK.format(kind="notices", tenant="globex"))
-    own = ADD_WORK.format(kind="notices", tenant="acme")
-    assert ("1" if tenant_id else refused) == await outcome_of(world, tenant_id, own)
-    removed = await outcome_of(world, tenant_id, "DELETE FROM work_due WHERE tenant_id = 'acme'")
-    assert ("1" if tenant_id else "0") == removed
-
-
-@pytest.mark.parametrize("role", ["leadsaga_engine"])
-async def test_the_engine_reads_nothing_of_what_tenants_were_delivered_or_billed(world, database_url, role):
-    engine = await asyncpg.connect(
-        as_role(database_url, role), server_settings={"search_path": "leadsaga", "leadsaga.tenant_id": "acme"}
-    )
-    try:
-        for table in set(await content(world)) - {"tenants"}:
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await engine.fetch(f"SELECT FROM {table}")
-    finally:
-        await engine.close()
+    assert "1" == await outcome_of(world, None, f"SELECT FROM work_due {others}")
+    for column in (
+        "weight = 7, due_at = now()",
+        "since = now(), due_at = now()",
+        "version = 9, due_at = now()",
+    ):
+        assert REFUSED == await outcome_of(world, None, f"UPDATE work_due SET {column} {others}"), column
+    later = "UPDATE work_due SET due_at = now() + interval '30 seconds'"
+    assert "1" == await outcome_of(world, None, f"{later} {others}")
+    assert "0" == await outcome_of(world, None, f"{later} {others}"), "it is not due any more"
+    assert "0" == await outcome_of(world, None, f"DELETE FROM work_due {others}")
+    assert REFUSED == await outcome_of(world, None, ADD_WORK.format(kind="notices", tenant="globex"))
 
 
-async def test_the_steps_read_no_saga_log_request_or_order(world):
-    for table in ("sagas", "saga_log", "requests", "orders", "events_out", "dead_letters", "audit"):
-        found = await outcome_of(world, "acme", f"SELECT FROM {table}")
-        assert "InsufficientPrivilegeError" == found, table
+async def test_who_works_for_a_tenant_does_not_even_see_what_others_have_to_do(world: TenantsAtWork) -> None:
+    await world.admin.execute(ADD_WORK.format(kind="flush", tenant="globex"))
+    others = "WHERE tenant_id = 'globex'"
+    for statement in (
+        f"SELECT FROM work_due {others}",
+        f"UPDATE work_due SET due_at = now() {others}",
+        f"DELETE FROM work_due {others}",
+    ):
+        assert "0" == await outcome_of(world, "acme", statement), statement
+    assert REFUSED == await outcome_of(world, "acme", f"UPDATE work_due SET tenant_id = 'acme' {others}")
+    assert REFUSED == await outcome_of(world, "acme", ADD_WORK.format(kind="notices", tenant="globex"))
+    assert "1" == await outcome_of(world, "acme", ADD_WORK.format(kind="notices", tenant="acme"))
+    assert "1" == await outcome_of(world, "acme", "UPDATE work_due SET weight = 5, version = 2")
+    assert "1" == await outcome_of(world, "acme", "DELETE FROM work_due")
 
 
-async def test_a_row_cannot_point_at_a_saga_of_another_tenant(world):
+async def test_the_rounds_go_on_as_before(world: TenantsAtWork) -> None:
+    """Claim without a tenant, add and finish with one."""
+    for tenant_id in TENANTS:
+        async with world.database.transaction(tenant_id) as connection:
+            await due.add(connection, "flush", tenant_id, within=0, weight=1)
+    async with world.database.transaction() as connection:
+        claimed = await due.claim(connection, "flush", but=["initech"], limit=9, lease=3000)
+        assert ["acme", "globex"] == sorted(claimed)
+        assert await due.until_next(connection, "flush", but=[]) <= 0
+
+    async def nothing(_: Any) -> None:
+        return None
+
+    async with world.database.transaction("acme") as connection:
+        await due.again(connection, "flush", "acme", within=1)
+        await due.finish(connection, "flush", "acme", nothing)
+    rows = await world.admin.fetch("SELECT tenant_id FROM work_due ORDER BY 1")
+    assert ["globex", "initech"] == [row["tenant_id"] for row in rows]
+
+
+async def test_a_row_cannot_point_at_a_saga_of_another_tenant(world: TenantsAtWork) -> None:
     foreign = await world.admin.fetchval("SELECT saga_id FROM sagas WHERE tenant_id = 'globex'")
     statement = (
         f"INSERT INTO effects (tenant_id, saga_id, step, direction) VALUES ('acme', '{foreign}', 's', 'do')"
@@ -228,8 +108,22 @@ async def test_a_row_cannot_point_at_a_saga_of_another_tenant(world):
     assert "ForeignKeyViolationError" == await outcome_of(world, "acme", statement)
 
 
+async def test_an_order_cannot_point_at_a_dead_letter_of_another_tenant(world: TenantsAtWork) -> None:
+    await world.admin.execute(
+        "INSERT INTO dead_letters (dead_letter_id, tenant_id, queue, message_id, error, reason, fingerprint,"
+        " message) VALUES (gen_random_uuid(), 'globex', 'requests', 'm', 'e', 'r', 'f', '')"
+    )
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await world.admin.execute(
+            "INSERT INTO orders (order_id, tenant_id, kind, actor, reason, dead_letter_id)"
+            " SELECT gen_random_uuid(), 'acme', 'replay', 'ann', 'r', dead_letter_id FROM dead_letters"
+        )
+
+
 @pytest.mark.parametrize("ending", ["commit", "rollback"])
-async def test_a_pooled_connection_forgets_its_tenant_with_the_transaction(world, ending):
+async def test_a_pooled_connection_forgets_its_tenant_with_the_transaction(
+    world: TenantsAtWork, ending: str
+) -> None:
     for _ in range(20):
         try:
             async with world.database.transaction("acme") as connection:
@@ -241,3 +135,79 @@ async def test_a_pooled_connection_forgets_its_tenant_with_the_transaction(world
         async with world.database.transaction() as connection:
             assert None is await connection.fetchval("SELECT current_tenant()")
             assert 0 == await connection.fetchval("SELECT count(*) FROM leads")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One transaction of one task. `carries`: it sets the tenant beyond its transaction, as a bug would."""
+
+    tenant_id: str | None
+    ending: str
+    carries: bool
+    switches_to: str | None
+
+
+UNITS = st.builds(
+    Unit,
+    tenant_id=st.sampled_from([*TENANTS, None]),
+    ending=st.sampled_from(["commit", "fail", "cancel", "terminate"]),
+    carries=st.booleans(),
+    switches_to=st.sampled_from([*TENANTS, None]),
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(tasks=st.lists(st.lists(UNITS, min_size=1, max_size=4), min_size=1, max_size=6))
+async def test_however_tenants_take_turns_on_pooled_connections_each_sees_its_own(
+    world: TenantsAtWork, database_url: str, tasks: list[list[Unit]]
+) -> None:
+    """Six tasks share two connections; some of them fail, are cancelled, lose their connection or leave a
+    tenant behind on it."""
+    assert world.admin
+    async with connect(
+        as_role(database_url, "leadsaga_steps"), PoolSettings(pool_size=2), name="test"
+    ) as database:
+        seen = await asyncio.gather(*(_work(database, units) for units in tasks))
+    for wanted, found in (pair for each in seen for pair in each):
+        assert ({wanted} if wanted else set()) == found
+
+
+async def _work(database: Database, units: list[Unit]) -> list[tuple[str | None, set[str]]]:
+    seen: list[tuple[str | None, set[str]]] = []
+    for unit in units:
+        task = asyncio.create_task(_one(database, unit, seen))
+        try:
+            await task
+        except (asyncio.CancelledError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            assert unit.ending != "commit"
+    return seen
+
+
+async def _one(database: Database, unit: Unit, seen: list[tuple[str | None, set[str]]]) -> None:
+    async with database.transaction(unit.tenant_id) as connection:
+        seen.append((unit.tenant_id, await _visible(connection)))
+        if unit.switches_to is not None:
+            # A step's bundle goes from tenant to tenant, each in a savepoint of its own.
+            async with connection.transaction():
+                await connection.execute(
+                    "SELECT set_config('leadsaga.tenant_id', $1, true)", unit.switches_to
+                )
+                seen.append((unit.switches_to, await _visible(connection)))
+        if unit.carries:
+            await connection.execute("SELECT set_config('leadsaga.tenant_id', 'globex', false)")
+        match unit.ending:
+            case "fail":
+                await connection.execute("SELECT 1 / 0")
+            case "cancel":
+                raise asyncio.CancelledError
+            case "terminate":
+                connection.terminate()
+            case _:
+                pass
+
+
+async def _visible(connection: Any) -> set[str]:
+    rows = await connection.fetch("SELECT tenant_id FROM leads UNION SELECT tenant_id FROM tenants")
+    return {row["tenant_id"] for row in rows}

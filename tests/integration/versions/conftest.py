@@ -63,9 +63,10 @@ async def fill(connection: Any, record: Record, *tables: str) -> None:
         await connection.execute("SET LOCAL session_replication_role = replica")
         for table, rows in record.read("rows").items():
             if rows and (not tables or table in tables):
+                columns = ", ".join(rows[0])
                 await connection.execute(
-                    f"INSERT INTO {table} OVERRIDING SYSTEM VALUE"
-                    f" SELECT * FROM jsonb_populate_recordset(NULL::{table}, $1)",
+                    f"INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"
+                    f" SELECT {columns} FROM jsonb_populate_recordset(NULL::{table}, $1)",
                     rows,
                 )
 

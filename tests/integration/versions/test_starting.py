@@ -60,6 +60,15 @@ async def test_a_database_without_a_schema_is_refused(admin_url: str) -> None:
 
 
 @pytest.mark.services
+async def test_a_user_whom_row_level_security_does_not_bind_is_refused(old: str) -> None:
+    await migrate()
+    async with asyncpg.create_pool(old, min_size=1, max_size=1, server_settings=SEARCH_PATH) as pool:
+        with pytest.raises(BadSettings) as refused:
+            await expect_schema(Database(pool), asyncio.Event())
+    assert "row-level security does not bind the database user" in str(refused.value)
+
+
+@pytest.mark.services
 @pytest.mark.parametrize("program", [["orchestrator", "run", "orchestrator"], ["steps", "record_usage"]])
 async def test_a_process_ends_with_one_line_when_the_schema_is_too_old(
     old: str, amqp_url: str, program: list[str]

@@ -56,12 +56,15 @@ def intents_carry_their_value(history: History) -> Iterator[Finding]:
     rows: dict[tuple[str, UUID], list[LedgerRow]] = defaultdict(list)
     for carrier in history.carriers:
         row = ledger.get((carrier.tenant_id, carrier.ledger_id))
-        if row is not None:
+        if row is not None and carrier.intent_id is not None:
             rows[carrier.tenant_id, carrier.intent_id].append(row)
     for intent in history.intents:
         carried = rows.get((intent.tenant_id, intent.intent_id), [])
         total = sum(each.leads for each in carried)
-        if not carried or total != intent.value:
+        if intent.state == "missing":
+            if carried:
+                yield intent.tenant_id, f"intent {intent.intent_id} is missing, and still carries {total}"
+        elif not carried or total != intent.value:
             yield (
                 intent.tenant_id,
                 f"intent {intent.intent_id} says {intent.value}, its {len(carried)} rows {total}",
@@ -90,7 +93,7 @@ def vendor_counted_each_send_once(history: History) -> Iterator[Finding]:
             yield intent.tenant_id, f"the vendor counted another event as {event.identifier}"
     for intent in history.intents:
         times, least = counted[intent.identifier], _times_at_least(intent)
-        most = 0 if intent.state in {"rejected", "missing"} else 1
+        most = 0 if intent.state in {"rejected", "missing", "manual"} else 1
         if not least <= times <= most:
             yield intent.tenant_id, f"the vendor counted a send that is {intent.state} {times} times"
 
@@ -101,13 +104,15 @@ def ledger_is_what_the_vendor_was_told(history: History) -> Iterator[Finding]:
         return
     told = {(meter.customer, meter.event_name): meter.total for meter in history.meters}
     owed: Counter[tuple[str, str]] = Counter()
+    credited = {(each.tenant_id, each.ledger_id) for each in history.carriers or () if each.intent_id is None}
     for row in history.ledger or ():
-        owed[row.key[0], row.event_name] += row.leads
+        if (row.key[0], row.ledger_id) not in credited:
+            owed[row.key[0], row.event_name] += row.leads
     names: dict[tuple[str, str], set[str]] = defaultdict(set)
     for intent in history.intents:
-        if intent.state == "rejected":
+        if intent.state in {"rejected", "manual"}:
             owed[intent.tenant_id, intent.event_name] -= intent.value
-        elif intent.value:
+        elif intent.value and intent.state != "missing":
             names[intent.tenant_id, intent.event_name].add(intent.customer)
     for (tenant_id, event_name), net in owed.items():
         heard = sum(told.get((customer, event_name), 0) for customer in names[tenant_id, event_name])

@@ -7,7 +7,7 @@ from orchestrator.core.log import Accepted, Ended, Parked
 from tests.kit.history.records import HeardEvent, History, SagaRow
 from tests.kit.history.violation import Finding
 
-_OF_SAGAS = frozenset({"accepted", "completed", "failed", "refunded", "parked"})
+_OF_SAGAS = frozenset({"accepted", "completed", "failed", "refunded", "provisioned", "parked"})
 
 
 def everything_was_heard(history: History) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from tests.kit.history.records import (
     SagaRow,
     WaitingEvent,
 )
+from tests.kit.webhooks import opened
 
 T = TypeVar("T")
 _OUTCOME: TypeAdapter[Outcome] = TypeAdapter(Outcome)
@@ -58,7 +59,7 @@ SELECT tenant_id, saga_id, (count(*) FILTER (WHERE outcome = 'begun'))::int AS b
 FROM model_calls GROUP BY 1, 2
 """
 _NOTICES = "SELECT tenant_id, saga_id, event, state, title, body FROM notices"
-_WEBHOOKS = "SELECT tenant_id, url FROM discord_webhooks"
+_WEBHOOKS = "SELECT tenant_id, url, sealed, sealed_by FROM discord_webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,7 @@ def _waiting(row: Any) -> WaitingEvent:
 
 
 def _webhook(row: Any) -> tuple[str, str]:
-    *_, webhook, _token = row["url"].split("/")
+    *_, webhook, _token = opened(row).split("/")
     return row["tenant_id"], webhook
 
 

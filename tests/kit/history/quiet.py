@@ -13,6 +13,17 @@ SELECT
     (SELECT count(*) FROM notices WHERE state IN ('waiting', 'sending')) AS "notices"
 """
 
+_UNENDED = """
+SELECT concat_ws(' ', saga, request_id, status, state ->> 'step', 'attempt', state ->> 'attempt',
+                 'waits for', state ->> 'waits_for', 'until', wake_at, 'since', updated_at)
+FROM sagas WHERE status IN ('waiting', 'running', 'unwinding') ORDER BY saga_id
+"""
+
+
+async def unended(sql: Any) -> list[str]:
+    """Where each saga stands that has not ended and is not parked."""
+    return [str(row[0]) for row in await sql.fetch(_UNENDED)]
+
 
 async def under_way(sql: Any) -> dict[str, int]:
     """How many of each; nothing, when all is quiet. `sql`: a superuser's connection or pool."""

@@ -77,9 +77,11 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Carrier:
+    """Without an intent it is a credit, of which the meter hears nothing."""
+
     tenant_id: str
     ledger_id: UUID
-    intent_id: UUID
+    intent_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,9 @@ def test_commands_replies_and_each_request_and_event_have_a_schema() -> None:
         "command",
         "reply",
         *(f"request.{name}" for name in ("lead_requested", "cancel_requested", "refund_requested")),
+        "request.tenant_requested",
         *(f"event.{name}" for name in ("accepted", "refused", "leads_ready", "completed", "failed")),
-        *(f"event.{name}" for name in ("refunded", "parked")),
+        *(f"event.{name}" for name in ("refunded", "parked", "provisioned")),
     }
     assert expected == set(stored())
 

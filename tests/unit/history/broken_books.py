@@ -127,6 +127,10 @@ BILLING: dict[str, tuple[str, Break]] = {
         "intents_carry_their_value",
         lambda good: changed(good, "intents", {"intent_id": INTENT}, value=3),
     ),
+    "a missing send keeps its rows": (
+        "intents_carry_their_value",
+        lambda good: changed(good, "intents", {"intent_id": INTENT}, state="missing"),
+    ),
     "a send is never settled": (
         "sends_are_settled",
         lambda good: changed(good, "intents", {"intent_id": INTENT}, state="sending"),

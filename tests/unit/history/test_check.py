@@ -10,7 +10,7 @@ from orchestrator.core.news import Cancel, Due, Resolve
 from orchestrator.sagas.lead import LEAD
 from tests.kit.history.check import RULES, check
 from tests.kit.history.notices import exceptions
-from tests.kit.history.records import EffectRow, History
+from tests.kit.history.records import EffectRow, History, IntentRow
 from tests.kit.history.story import story
 from tests.unit.history.broken_books import BILLING, EFFECTS, QUOTA, SPEECH
 from tests.unit.history.broken_logs import BREAKS, Break
@@ -23,6 +23,7 @@ from tests.unit.history.samples import (
     broken,
     done,
     good,
+    named,
     row,
     with_saga,
 )
@@ -56,6 +57,19 @@ def test_while_work_is_under_way_only_what_must_hold_always_is_asked_for() -> No
     history = replace(history, heard=None, effects=None, holds=None)
     assert {"sagas_end"} == broken(history)
     assert set() == broken(replace(history, settled=False))
+
+
+def test_a_send_that_is_missing_counts_for_nothing_once_another_carries_its_rows() -> None:
+    history = good()
+    gone = IntentRow(
+        tenant_id="acme",
+        intent_id=named("gone"),
+        identifier="i-0",
+        customer="cus_of_before",
+        value=2,
+        state="missing",
+    )
+    assert [] == check(replace(history, intents=[*(history.intents or ()), gone]))
 
 
 def test_a_pivot_that_an_operator_declared_not_done_needs_no_undo() -> None:

@@ -4,11 +4,17 @@ import asyncio
 
 import pytest
 from aio_pika import DeliveryMode, IncomingMessage
+from aiormq import Connection
 from aiormq.abc import DeliveredMessage
 from pamqp import commands, frame
 from pamqp.header import ContentHeader
 
-from contracts.process.amqp import dead_line_is_an_error, read_whatever_comes
+from contracts.process.amqp import (
+    MOST_CHANNELS,
+    answer_every_close,
+    dead_line_is_an_error,
+    read_whatever_comes,
+)
 
 
 class Channel:
@@ -24,6 +30,11 @@ def test_a_delivery_mode_that_does_not_exist_is_read_as_persistent() -> None:
     deliver = commands.Basic.Deliver(consumer_tag="tag", delivery_tag=1, exchange="", routing_key="key")
     message = IncomingMessage(DeliveredMessage(deliver, read, b"x", Channel()))  # type: ignore[arg-type]
     assert DeliveryMode.PERSISTENT == message.delivery_mode
+
+
+async def test_an_answer_to_every_close_finds_room_among_the_frames_to_be_sent() -> None:
+    answer_every_close()
+    assert MOST_CHANNELS == Connection("amqp://localhost").write_queue.maxsize
 
 
 async def test_what_fails_for_reasons_of_its_own_keeps_them() -> None:

@@ -210,6 +210,25 @@ def test_prices_are_told_in_the_smallest_unit_and_not_rounded(currency: str, exp
     assert expected == in_smallest_unit(Decimal("0.1250"), currency)
 
 
+@pytest.mark.parametrize(
+    ("key", "setting", "expected"),
+    [
+        *(("sk_test_1", None, 20), ("rk_test_1", None, 20), ("sk_live_1", None, 500), (None, None, 500)),
+        *(("sk_test_1", 3.5, 3.5), ("sk_live_1", 900, 900)),
+    ],
+)
+async def test_an_account_is_called_no_more_often_than_it_takes(
+    key: str | None, setting: float | None, expected: float
+) -> None:
+    settings = StripeSettings(
+        stripe_api_key=SecretStr(key) if key else None,
+        stripe_base_url="http://vendor.test",
+        stripe_calls_per_second=setting,
+    )
+    async with open_stripe(settings) as billing:
+        assert expected == billing.calls_per_second
+
+
 async def test_without_a_key_and_a_stand_in_nothing_starts() -> None:
     with pytest.raises(BadSettings) as caught:
         async with open_stripe(StripeSettings(stripe_api_key=None, stripe_base_url=None)):
