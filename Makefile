@@ -3,7 +3,7 @@ python := .venv/bin/python
 uv := .venv/.uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: simulate chaos bench-memory help bootstrap demo test up down lint types check format lock clean
+.PHONY: simulate chaos bench-memory bench-fairness help bootstrap demo test up down lint types check format lock clean
 
 help:
 	@echo "make demo     the main job on real RabbitMQ and Postgres, shown step by step; leaves nothing behind"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     style and import rules"
 	@echo "make types    mypy, strict"
 	@echo "make bench-memory  does memory stay flat with 100,000 requests waiting? ten minutes"
+	@echo "make bench-fairness  is a tenant with 10,000 requests in the way of quiet ones? seven minutes"
 	@echo "make format   rewrites the code in the common style"
 	@echo "make lock     renews requirements.lock from pyproject.toml"
 	@echo "make clean    removes .venv and caches; data stays"
@@ -45,6 +46,9 @@ check: lint types
 
 bench-memory: bootstrap
 	$(python) -m tests.benchmarks.memory
+
+bench-fairness: bootstrap
+	$(python) -m tests.benchmarks.fairness
 
 format: bootstrap
 	$(python) -m ruff check --fix --exit-zero .
