@@ -31,4 +31,5 @@ class Vendors:
             given["LEADSAGA_MODEL_CALL_TIMEOUT"] = f"{max(MODEL_CALL_SECONDS * time_scale, 0.5):g}"
         if not self.stripe_real:
             given["LEADSAGA_STRIPE_BASE_URL"] = f"{sandbox}/stripe"
+            given["LEADSAGA_STRIPE_READS_PER_SECOND"] = "1000"  # nobody there has to be spared
         return given

@@ -210,7 +210,7 @@ async def send(database: Database, money: MoneyBack, credit: Credit, pace: Pace)
     have been taken, Stripe is read first, and its idempotency key is the same again."""
     key = credit.tenant_id, credit.credit_id
     if credit.state in {"pending", "sending"} and credit.ripe:
-        await turns.wait_for_turn(database, turns.INVOICES, turns.INVOICES_PER_SECOND)
+        await turns.turn_at_invoices(database, money)
         async with database.transaction(credit.tenant_id, name="refunds.begin") as connection:
             attempt = await connection.fetchval(_BEGIN, *key, credit.state, credit.attempts, pace.lease * 2)
         if attempt is not None:

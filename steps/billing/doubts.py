@@ -137,7 +137,7 @@ async def clear_up(database: Database, meter: UsageMeter, doubt: Doubt, pace: Pa
 
 
 async def _total(database: Database, meter: UsageMeter, doubt: Doubt, pace: Pace) -> int | None:
-    await turns.wait_for_turn(database, turns.READS, min(turns.READS_PER_SECOND, meter.calls_per_second))
+    await turns.turn_to_read(database, meter)
     try:
         async with asyncio.timeout(pace.call_seconds):
             return await _read(meter, doubt)

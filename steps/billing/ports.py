@@ -6,7 +6,14 @@ from typing import Protocol
 from steps.clients.billing import Invoice
 
 
-class UsageMeter(Protocol):
+class Readable(Protocol):
+    @property
+    def reads_per_second(self) -> float:
+        """Totals that the account lets all processes together read."""
+        ...
+
+
+class UsageMeter(Readable, Protocol):
     @property
     def calls_per_second(self) -> float:
         """Sends that the account takes from all processes together."""
@@ -38,7 +45,7 @@ class UsageMeter(Protocol):
         ...
 
 
-class MoneyBack(Protocol):
+class MoneyBack(Readable, Protocol):
     """Every method raises StepTransient (surely nothing happened), StepUnknown or StepRejected."""
 
     async def invoice_of(self, customer: str, event_name: str, at: datetime) -> Invoice | None:

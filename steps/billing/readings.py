@@ -69,5 +69,4 @@ class Readings:
         return found
 
     async def _turn(self) -> None:
-        rate = min(turns.READS_PER_SECOND, self._worker.client.calls_per_second)
-        await turns.wait_for_turn(self._worker.database, turns.READS, rate)
+        await turns.turn_to_read(self._worker.database, self._worker.client)

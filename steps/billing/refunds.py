@@ -136,7 +136,7 @@ async def _invoice(visit: _Visit) -> Invoice | None:
     refund, client = visit.refund, visit.worker.client
     if not refund.customer or refund.event_at is None:
         return None
-    await turns.wait_for_turn(visit.worker.database, turns.INVOICES, turns.INVOICES_PER_SECOND)
+    await turns.turn_at_invoices(visit.worker.database, client)
     try:
         async with asyncio.timeout(visit.pace.call_seconds * 2):
             found: Invoice | None = await client.invoice_of(

@@ -3,17 +3,14 @@
 import asyncio
 
 from contracts.process.postgres import Database
+from steps.billing.ports import Readable
 
 SENDS = "stripe.meter_events"
 READS = "stripe.event_summaries"
 INVOICES = "stripe.invoices"
 
-READS_PER_SECOND = 5.0
-"""Stripe takes 25 requests a second of each kind, in a sandbox of all kinds together (docs.stripe.com, "Rate
-limits")."""
-
-INVOICES_PER_SECOND = 4.0
-"""Each stands for up to six calls that read one invoice, or give one refund back."""
+INVOICES_SHARE = 0.8
+"""Of the reads. Each stands for up to six calls that read one invoice, or give one refund back."""
 
 BURST_SECONDS = 0.2
 """After a pause so much is made up for at once. In no second are there more turns than 1.2 times the rate."""
@@ -45,3 +42,11 @@ async def seconds_to_turn(database: Database, bucket: str, per_second: float) ->
 async def wait_for_turn(database: Database, bucket: str, per_second: float) -> None:
     """Returns when one call may be made. Who comes first goes first, whatever its process or tenant."""
     await asyncio.sleep(max(0.0, await seconds_to_turn(database, bucket, per_second)))
+
+
+async def turn_to_read(database: Database, account: Readable) -> None:
+    await wait_for_turn(database, READS, account.reads_per_second)
+
+
+async def turn_at_invoices(database: Database, account: Readable) -> None:
+    await wait_for_turn(database, INVOICES, account.reads_per_second * INVOICES_SHARE)

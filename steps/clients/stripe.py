@@ -44,6 +44,8 @@ class Billing:
     sdk: stripe.StripeClient
     calls_per_second: float = LIVE_CALLS
     """Meter events that the account takes from all processes together."""
+    reads_per_second: float = 5.0
+    """Totals that it lets all processes together read."""
 
     async def send_usage(  # noqa: PLR0913 - the columns of an intent
         self,
@@ -265,7 +267,7 @@ async def open_stripe(settings: StripeSettings | None = None) -> AsyncIterator[B
     http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
     try:
         sdk = client(key.get_secret_value() if key else "sk_test_standin", url, http)
-        yield Billing(sdk, settings.calls_per_second)
+        yield Billing(sdk, settings.calls_per_second, settings.reads_per_second)
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]  # so in the SDK
 

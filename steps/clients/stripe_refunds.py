@@ -175,4 +175,4 @@ async def looked_up(call: Awaitable[T]) -> T:
 async def open_billing(settings: StripeSettings | None = None) -> AsyncIterator[RefundingBilling]:
     """Raises BadSettings when there is neither a key nor a stand-in."""
     async with open_stripe(settings) as billing:
-        yield RefundingBilling(billing.sdk, billing.calls_per_second)
+        yield RefundingBilling(billing.sdk, billing.calls_per_second, billing.reads_per_second)

@@ -78,6 +78,7 @@ class FakeStripe:
     """What the next readings of a total bring instead of the truth: a number, or an exception."""
     reads: int = 0
     calls_per_second: float = 1000.0
+    reads_per_second: float = 1000.0
     failures: list[tuple[When, Exception]] = field(default_factory=list)
     """Of the next calls: raised before or after the event was taken."""
     gates: dict[str, asyncio.Event] = field(default_factory=dict)

@@ -227,6 +227,7 @@ async def test_an_account_is_called_no_more_often_than_it_takes(
     )
     async with open_stripe(settings) as billing:
         assert expected == billing.calls_per_second
+        assert min(5, expected) == billing.reads_per_second
 
 
 async def test_without_a_key_and_a_stand_in_nothing_starts() -> None:
