@@ -139,4 +139,7 @@ class Desk:
             {**children.environment, **extra},
             children.logs / "tool.console.log",
         )
-        return int(await forked.result(SECONDS))
+        try:
+            return int(await forked.result(SECONDS))
+        except TimeoutError:
+            raise AssertionError(f"{extra}: `leadsaga {' '.join(command)}` did not end") from None
