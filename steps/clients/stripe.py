@@ -7,7 +7,7 @@ nothing for us: when another try is safe depends on what the intent in the datab
 import math
 import re
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -21,13 +21,14 @@ from contracts.errors import StepError, StepRejected, StepTransient
 from contracts.process import crash, logs
 from contracts.process.settings import BadSettings, load
 from steps.clients.billing import Duplicate, Sent, UsageUnknown, in_smallest_unit
-from steps.clients.stripe_settings import LIVE_CALLS, StripeSettings
+from steps.clients.stripe_settings import LIVE_CALLS, READS, StripeSettings
 
 __all__ = ["Billing", "Duplicate", "Sent", "StripeSettings", "UsageUnknown", "open_stripe"]
 
 log = logs.get("stripe")
 T = TypeVar("T")
 S = TypeVar("S", bound=stripe.StripeObject)
+B = TypeVar("B", bound="Billing")
 
 TIMEOUT_SECONDS = 10.0
 LONGEST_REASON = 300
@@ -44,7 +45,7 @@ class Billing:
     sdk: stripe.StripeClient
     calls_per_second: float = LIVE_CALLS
     """Meter events that the account takes from all processes together."""
-    reads_per_second: float = 5.0
+    reads_per_second: float = READS
     """Totals that it lets all processes together read."""
 
     async def send_usage(  # noqa: PLR0913 - the columns of an intent
@@ -255,8 +256,13 @@ def retry_after(error: stripe.StripeError) -> float | None:
     return seconds if 0 <= seconds < math.inf else None
 
 
+def open_stripe(settings: StripeSettings | None = None) -> AbstractAsyncContextManager[Billing]:
+    """Raises BadSettings when there is neither a key nor a stand-in."""
+    return opened(Billing, settings)
+
+
 @asynccontextmanager
-async def open_stripe(settings: StripeSettings | None = None) -> AsyncIterator[Billing]:
+async def opened(kind: type[B], settings: StripeSettings | None = None) -> AsyncIterator[B]:
     """Raises BadSettings when there is neither a key nor a stand-in."""
     settings = settings or load(StripeSettings)
     key, url = settings.stripe_api_key, settings.stripe_base_url
@@ -267,7 +273,7 @@ async def open_stripe(settings: StripeSettings | None = None) -> AsyncIterator[B
     http = stripe.HTTPXClient(timeout=TIMEOUT_SECONDS)
     try:
         sdk = client(key.get_secret_value() if key else "sk_test_standin", url, http)
-        yield Billing(sdk, settings.calls_per_second, settings.reads_per_second)
+        yield kind(sdk, settings.calls_per_second, settings.reads_per_second)
     finally:
         await http.close_async()  # type: ignore[no-untyped-call]  # so in the SDK
 

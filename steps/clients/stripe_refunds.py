@@ -5,15 +5,15 @@ Notes and balance transactions can be listed at once after they were made, unlik
 by the id in their metadata.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from contracts.process import crash
 from steps.clients.billing import Invoice
-from steps.clients.stripe import Billing, StripeSettings, asked, every, open_stripe
+from steps.clients.stripe import Billing, StripeSettings, asked, every, opened
 
 T = TypeVar("T")
 
@@ -171,8 +171,6 @@ async def looked_up(call: Awaitable[T]) -> T:
         return await call
 
 
-@asynccontextmanager
-async def open_billing(settings: StripeSettings | None = None) -> AsyncIterator[RefundingBilling]:
+def open_billing(settings: StripeSettings | None = None) -> AbstractAsyncContextManager[RefundingBilling]:
     """Raises BadSettings when there is neither a key nor a stand-in."""
-    async with open_stripe(settings) as billing:
-        yield RefundingBilling(billing.sdk, billing.calls_per_second, billing.reads_per_second)
+    return opened(RefundingBilling, settings)

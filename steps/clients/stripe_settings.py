@@ -11,6 +11,9 @@ SANDBOX_CALLS = 20.0
 LIVE_CALLS = 500.0
 """A second. A live account takes 1,000 meter events a second, counted apart from all other requests."""
 
+READS = 5.0
+"""A second. A sandbox takes 25 requests a second of all kinds together."""
+
 TEST_KEYS = ("sk_test_", "rk_test_")
 
 
@@ -26,7 +29,7 @@ class StripeSettings(Settings):
     stripe_calls_per_second: float | None = Field(default=None, ge=1, le=1000)
     """Meter events that all processes together send to the account in a second, at most. Unless it is set: 20
     with a test key, 500 with a live one. Stripe takes 25 and 1,000."""
-    stripe_reads_per_second: float = Field(default=5.0, ge=0.1, le=1000)
+    stripe_reads_per_second: float = Field(default=READS, ge=0.1, le=1000)
     """Totals that all processes together read from the account in a second, at most; of invoices, refunds
     included, four fifths of that. Stripe takes 25 requests in all from a test account."""
 
