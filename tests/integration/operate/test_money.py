@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.integration.operate.conftest import Audit, Tool
+from tests.kit.sandbox import until
 from tests.kit.store_postgres import PostgresWorld
 
 pytestmark = pytest.mark.services
@@ -30,9 +31,11 @@ VALUES ('acme', gen_random_uuid(), 'counted', 'leads 2026-11-01 cus_1', 5, 4, 'l
 
 async def compared(world: PostgresWorld) -> None:
     """What the process that owns Stripe does once it is asked."""
-    async with asyncio.timeout(20):
-        while await world.owner.pool.execute(_COMPARED) == "UPDATE 0":
-            await asyncio.sleep(0.02)
+
+    async def asked() -> bool:
+        return bool(await world.owner.pool.execute(_COMPARED) != "UPDATE 0")
+
+    await until(asked, 20)
 
 
 async def page(world: PostgresWorld, counted: int = 5, unread: str | None = None) -> None:

@@ -8,15 +8,9 @@ from deploy.sandbox.client import SandboxAdmin
 from steps.billing.flush import flush_tenant
 from steps.clients.stripe import Billing, StripeSettings, open_stripe
 from tests.kit.stand_ins import FakeWorker
-from tests.kit.tenants_at_work import METER, TenantsAtWork, tenants_at_work
+from tests.kit.tenants_at_work import METER, TenantsAtWork
 
 DAY = 25 * 3600
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
 
 
 @pytest.fixture

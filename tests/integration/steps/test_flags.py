@@ -1,32 +1,14 @@
 """A tenant whose usage Stripe refuses is flagged until Stripe takes some again; its leads stay delivered."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from contracts.errors import StepRejected, StepTransient
 from steps.billing.flush import flush_tenant
 from steps.report_to_stripe import STEP as REPORT
-from tests.kit.stand_ins import FakeStripe, FakeWorker
-from tests.kit.tenants_at_work import TenantsAtWork, again, tenants_at_work
+from tests.kit.stand_ins import FakeWorker
+from tests.kit.tenants_at_work import TenantsAtWork, again
 
 NO_CUSTOMER = StepRejected("No such customer: 'cus_acme'", error="resource_missing")
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
-
-
-@pytest.fixture
-def stripe() -> FakeStripe:
-    return FakeStripe()
-
-
-@pytest.fixture
-def worker(world: TenantsAtWork, stripe: FakeStripe) -> FakeWorker:
-    return FakeWorker(world.database, stripe)
 
 
 async def flags(world: TenantsAtWork) -> dict[str, str]:

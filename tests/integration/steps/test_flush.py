@@ -1,6 +1,5 @@
 """The flush against a real Postgres: what Stripe was told is the net of the ledger, told once."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,26 +12,9 @@ from steps.clients.stripe import UsageUnknown
 from steps.refund_at_stripe import STEP as REFUND
 from steps.report_to_stripe import STEP as REPORT
 from steps.work.rounds import Rounds
-from tests.kit.stand_ins import FakeStripe, FakeWorker
-from tests.kit.tenants_at_work import TenantsAtWork, again, tenants_at_work
+from tests.kit.tenants_at_work import TenantsAtWork, again
 
 TIMED_OUT = StepUnknown("no answer in time", error="TimedOut")
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
-
-
-@pytest.fixture
-def stripe() -> FakeStripe:
-    return FakeStripe()
-
-
-@pytest.fixture
-def worker(world: TenantsAtWork, stripe: FakeStripe) -> FakeWorker:
-    return FakeWorker(world.database, stripe)
 
 
 async def outside(world: TenantsAtWork) -> list[set[str]]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -15,27 +14,11 @@ from steps.refund_at_stripe import STEP as REFUND
 from steps.report_to_stripe import STEP as REPORT
 from steps.runtime.step import Step
 from steps.work.rounds import Rounds
-from tests.kit.stand_ins import Crash, CrashingDatabase, FakeStripe, FakeWorker, When
-from tests.kit.tenants_at_work import TenantsAtWork, again, tenants_at_work
+from tests.kit.stand_ins import Crash, CrashingDatabase, FakeWorker, When
+from tests.kit.tenants_at_work import TenantsAtWork, again
 
 PATIENCE = 10
 """Seconds after which a test no longer waits for what must happen."""
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
-
-
-@pytest.fixture
-def stripe() -> FakeStripe:
-    return FakeStripe()
-
-
-@pytest.fixture
-def worker(world: TenantsAtWork, stripe: FakeStripe) -> FakeWorker:
-    return FakeWorker(world.database, stripe)
 
 
 async def crashes(worker: FakeWorker, tenant_id: str, at: int, when: When) -> bool:

@@ -1,7 +1,6 @@
 """Notices against a real Postgres: together, at most once, and never in the way of a saga."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -15,15 +14,9 @@ from steps.clients.discord import BadWebhook, WebhookGone
 from steps.notices.send import tell_tenant
 from steps.notify_discord import STEP, heard
 from tests.kit.stand_ins import FakeDiscord, FakeWorker
-from tests.kit.tenants_at_work import TenantsAtWork, tenants_at_work
+from tests.kit.tenants_at_work import TenantsAtWork
 
 URL = "https://discord.com/api/webhooks/1/secret"
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
 
 
 @pytest.fixture

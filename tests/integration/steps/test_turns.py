@@ -1,7 +1,6 @@
 """Calls to an account go out no faster than it takes them, whoever makes them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 
@@ -11,13 +10,7 @@ from contracts.process.postgres import Database
 from steps.billing import turns
 from steps.billing.flush import flush_tenant
 from tests.kit.stand_ins import FakeStripe, FakeWorker
-from tests.kit.tenants_at_work import TenantsAtWork, tenants_at_work
-
-
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[TenantsAtWork]:
-    async with tenants_at_work(database_url) as world:
-        yield world
+from tests.kit.tenants_at_work import TenantsAtWork
 
 
 async def taken(database: Database, times: int, *, per_second: float, bucket: str = "sends") -> list[float]:
