@@ -37,13 +37,17 @@ class Senders:
 
     def believed(self, request: Any, routing_key: str, user: str) -> Any:
         """The request, or Forged in its place. What cannot be read is judged by its key alone."""
-        readable = not isinstance(request, Malformed)
-        raw = request.model_dump_json().encode() if readable else request.raw
-        tenant_id = request.tenant_id if readable else sender(routing_key)
+        of_key = sender(routing_key)
+        tenant_id = of_key if isinstance(request, Malformed) else request.tenant_id
         if tenant_id is None:
             return request
-        if tenant_id != sender(routing_key):
-            return Forged(raw, ANOTHER_KEY, tenant_id, "Malformed")
+        if tenant_id != of_key:
+            return Forged(_raw(request), ANOTHER_KEY, tenant_id, "Malformed")
         if not self.may_speak(user, tenant_id):
-            return Forged(raw, ANOTHER_USER, tenant_id, FORGED)
+            return Forged(_raw(request), ANOTHER_USER, tenant_id, FORGED)
         return request
+
+
+def _raw(request: Any) -> bytes:
+    raw: bytes = request.raw if isinstance(request, Malformed) else request.model_dump_json().encode()
+    return raw

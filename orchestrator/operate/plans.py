@@ -71,11 +71,13 @@ SELECT plan_id, $2, coalesce($3, price_per_lead), coalesce($4, currency), coales
 FROM terms_at($1, $2)
 """
 
+NOT_TAKEN = (asyncpg.CheckViolationError, asyncpg.NumericValueOutOfRangeError, asyncpg.DataError)
+"""What the database says of values that make no plan."""
+
 
 async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
     """Raises Refused when there is such a plan, and BadUsage for what the database does not take."""
-    if not plan.price_per_lead.is_finite():
-        raise BadUsage("a plan's price is a number")
+    _expect_number(plan.price_per_lead)
     async with database.transaction(name="operate.add_plan") as connection:
         try:
             status = await connection.execute(
@@ -89,7 +91,7 @@ async def add_plan(database: Database, plan: Plan, *, actor: str) -> Plan:
                 plan.billing,
                 plan.stripe_price,
             )
-        except (asyncpg.CheckViolationError, asyncpg.NumericValueOutOfRangeError, asyncpg.DataError) as error:
+        except NOT_TAKEN as error:
             raise BadUsage(
                 "a plan needs a lower-case id, a price, a currency of three letters and a quota"
             ) from error
@@ -136,8 +138,8 @@ async def _terms(connection: Any, plan_id: str, at: datetime) -> Plan:
 
 
 async def _insert(connection: Any, plan_id: str, terms: Terms, start: datetime) -> None:
-    if terms.price_per_lead is not None and not terms.price_per_lead.is_finite():
-        raise BadUsage("a plan's price is a number")
+    if terms.price_per_lead is not None:
+        _expect_number(terms.price_per_lead)
     try:
         await connection.execute(
             _SET,
@@ -153,8 +155,14 @@ async def _insert(connection: Any, plan_id: str, terms: Terms, start: datetime) 
         )
     except asyncpg.UniqueViolationError as error:
         raise Refused(f"plan {plan_id} has terms from that moment on already") from error
-    except (asyncpg.CheckViolationError, asyncpg.NumericValueOutOfRangeError, asyncpg.DataError) as error:
+    except NOT_TAKEN as error:
         raise BadUsage("a plan needs a price, a currency of three letters and a quota") from error
+
+
+def _expect_number(price: Decimal) -> None:
+    """Infinity and NaN are decimals, too."""
+    if not price.is_finite():
+        raise BadUsage("a plan's price is a number")
 
 
 async def plans(database: Database) -> list[Plan]:

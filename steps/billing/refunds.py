@@ -8,7 +8,6 @@ meanwhile; from then on it is money.
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import uuid_utils.compat
@@ -240,5 +239,5 @@ async def _pay(visit: _Visit, credit: Credit) -> None:
 async def _answer(visit: _Visit, outcome: Outcome, outside: dict[str, str]) -> None:
     async with visit.worker.database.transaction(visit.tenant_id, name="refunds.answer") as connection:
         if await visit.held(connection):
-            answered: Any = answers.Answered(visit.refund.saga_id, STEP, outcome, outside)
+            answered = answers.Answered(visit.refund.saga_id, STEP, outcome, outside)
             await answers.save(connection, visit.tenant_id, [answered])
