@@ -5,7 +5,7 @@ is a single item (as upstream services publish them) is read as a bundle of one.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -35,46 +35,96 @@ class Bundle(BaseModel, Generic[T]):
 MOST_ITEMS = 1000
 """In one message. What claims to carry more is not one of ours, and would not fit into one transaction."""
 
+MOST_BYTES = 256_000
+"""In one message of ours, unless one item alone is larger."""
+
 TOO_MANY = f"more than {MOST_ITEMS} items"
 
 
 def encode(items: Sequence[BaseModel]) -> bytes:
-    return b'{"v":%d,"items":[%s]}' % (
-        WIRE_VERSION,
-        b",".join(item.model_dump_json().encode() for item in items),
-    )
+    return joined([item.model_dump_json().encode() for item in items])
 
 
 def alone(raw: bytes) -> bytes:
     """A message that carries one item only, given as JSON."""
-    return b'{"v":%d,"items":[%s]}' % (WIRE_VERSION, raw)
+    return joined([raw])
+
+
+def joined(raw: Sequence[bytes]) -> bytes:
+    """A message that carries these items, each given as JSON."""
+    return b'{"v":%d,"items":[%s]}' % (WIRE_VERSION, b",".join(raw))
+
+
+def bundles(items: Sequence[BaseModel], most: int = MOST_ITEMS) -> Iterator[list[bytes]]:
+    """Items as JSON, in order, as many at a time as one message may carry: at most `most`."""
+    bundle: list[bytes] = []
+    size = 0
+    for item in items:
+        raw = item.model_dump_json().encode()
+        if bundle and (len(bundle) >= most or size + len(raw) > MOST_BYTES):
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(raw)
+        size += len(raw)
+    if bundle:
+        yield bundle
 
 
 def decode(body: bytes, item_type: Any) -> list[Any]:
     """Items of `item_type`, or `Malformed` in place of what cannot be understood. Never raises."""
-    adapter = _bundle_of(item_type)
-    try:
-        items = list(adapter.validate_json(body).items)
-    except ValidationError:
-        pass
-    else:
-        return items if len(items) <= MOST_ITEMS else [Malformed(body, TOO_MANY)]
-    try:
-        return _one_by_one(body, item_type)
-    except RecursionError:
-        return [Malformed(body, "nested too deeply")]
+    return decoder_of(item_type)(body)
 
 
-@cache
-def _bundle_of(item_type: Any) -> TypeAdapter[Bundle[Any]]:
-    return TypeAdapter(_Strict[item_type])
+class _Versioned(BaseModel):
+    v: int = Field(strict=True, ge=WIRE_VERSION, le=WIRE_VERSION)
 
 
 class _Strict(Bundle[T], Generic[T]):
     v: int = Field(strict=True, ge=WIRE_VERSION, le=WIRE_VERSION)
 
 
-def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
+_VERSIONED = TypeAdapter(_Versioned)
+
+
+class Decoder:
+    """`decode` for items of one type."""
+
+    def __init__(self, item_type: Any) -> None:
+        self._bundle: TypeAdapter[Bundle[Any]] = TypeAdapter(_Strict[item_type])
+        self._item: TypeAdapter[Any] = TypeAdapter(item_type)
+
+    def __call__(self, body: bytes) -> list[Any]:
+        try:
+            items = self._at_once(body)
+        except ValidationError:
+            items = self._one_by_one(body)
+        return items if len(items) <= MOST_ITEMS else [Malformed(body, TOO_MANY)]
+
+    def _at_once(self, body: bytes) -> list[Any]:
+        """What is as it should be, in as little time as that takes."""
+        if b'"items"' in body:
+            return list(self._bundle.validate_json(body).items)
+        _VERSIONED.validate_json(body)
+        return [self._item.validate_json(body)]
+
+    def _one_by_one(self, body: bytes) -> list[Any]:
+        try:
+            return [item if isinstance(item, Malformed) else self._decode_item(item) for item in _apart(body)]
+        except RecursionError:
+            return [Malformed(body, "nested too deeply")]
+
+    def _decode_item(self, item: Any) -> Any:
+        raw = json.dumps(item).encode()
+        try:
+            return self._item.validate_json(raw)
+        except ValidationError as error:
+            return Malformed(raw, explain(error))
+
+
+decoder_of = cache(Decoder)
+
+
+def _apart(body: bytes) -> list[Any]:
     try:
         parsed = json.loads(body)
     except ValueError:
@@ -87,22 +137,7 @@ def _one_by_one(body: bytes, item_type: Any) -> list[Any]:
     items = parsed.get("items", [parsed])
     if not isinstance(items, list):
         return [Malformed(body, "items is not a list")]
-    if len(items) > MOST_ITEMS:
-        return [Malformed(body, TOO_MANY)]
-    return [_decode_item(item, item_type) for item in items]
-
-
-def _decode_item(item: Any, item_type: Any) -> Any:
-    raw = json.dumps(item).encode()
-    try:
-        return _item(item_type).validate_json(raw)
-    except ValidationError as error:
-        return Malformed(raw, explain(error))
-
-
-@cache
-def _item(item_type: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(item_type)
+    return items if len(items) <= MOST_ITEMS else [Malformed(body, TOO_MANY)]
 
 
 ECHOING = {

@@ -1,19 +1,29 @@
 """Habits of the client libraries (aio-pika, aiormq, pamqp) that we cannot live with, mended in one place.
 
-A line that dies must be an error like any other, and a message must be readable whatever its sender wrote
-around it: what cannot be read ends the connection, comes again on the next one, and so stops every consumer.
-And a channel that the broker closes must be given up: until that is said, its consumer is given messages.
+A line that dies must be an error like any other. A message must be readable whatever its sender wrote around
+it: what cannot be read ends the connection, comes again on the next one, and so stops every consumer. A
+channel that the broker closes must be given up: until then its consumer is given messages. And what is
+published together must travel together: see `write_together`.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from aio_pika import DeliveryMode
 from aiormq import Connection
-from pamqp import decode
+from aiormq.abc import ChannelFrame
+from aiormq.channel import Channel
+from aiormq.exceptions import ChannelInvalidStateError
+from pamqp import commands, decode
+from pamqp.base import Frame
+from pamqp.body import ContentBody
 from pamqp.common import FieldTable
+from pamqp.header import ContentHeader
 
 MOST_CHANNELS = 2047
 """Of one connection, unless RabbitMQ is told otherwise (`channel_max`)."""
@@ -72,3 +82,50 @@ def _timestamp(value: bytes) -> tuple[int, datetime | None]:
         return decode.timestamp(value)
     except ValueError:
         return 8, None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A message as it goes over the line. `properties` hold a `message_id` of its own."""
+
+    publish: commands.Basic.Publish
+    properties: commands.Basic.Properties
+    body: bytes
+
+    def frames(self, most: int) -> Iterator[Frame | ContentHeader | ContentBody]:
+        """`most`: bytes of a body that one frame may carry."""
+        yield self.publish
+        yield ContentHeader(properties=self.properties, body_size=len(self.body))
+        for start in range(0, len(self.body), most):
+            yield ContentBody(self.body[start : start + most])
+
+
+async def write_together(channel: Channel, messages: Sequence[Written]) -> "list[asyncio.Future[Any]]":
+    """Writes all of them at once. Each future ends with the confirm of its message; it fails with
+    PublishError when the message was returned, and with whatever ended the channel.
+
+    The library's `basic_publish` does the same for one message, waits for the socket after it, and lets no
+    other begin before: four times the work in Python, and a write to the socket for each (decision 0023).
+    """
+    frames = [frame for message in messages for frame in message.frames(channel.max_content_size)]
+    if channel.is_closed:
+        raise ChannelInvalidStateError(f"{channel!r} closed")
+    await channel.write_queue.put(ChannelFrame.marshall(channel.number, frames))
+    # From here on nothing is awaited: the broker counts in the order of what is written, and so must we.
+    return [_awaited(channel, message) for message in messages]
+
+
+def _awaited(channel: Channel, message: Written) -> "asyncio.Future[Any]":
+    channel.delivery_tag += 1
+    confirm: asyncio.Future[Any] = channel.create_future()
+    channel.confirmations[channel.delivery_tag] = confirm
+    if message.publish.mandatory:
+        # Only these are returned, and they are known by their ids then.
+        name, returnable = str(message.properties.message_id), channel.message_id_delivery_tag
+        returnable[name] = channel.delivery_tag
+        confirm.add_done_callback(partial(_forget, returnable, name))
+    return confirm
+
+
+def _forget(returnable: dict[str, int], name: str, _: object) -> None:
+    returnable.pop(name, None)

@@ -1,20 +1,27 @@
-"""Consuming with FastStream: one delivery is one bundle, each of its items decoded on its own.
+"""Consuming: one delivery is one bundle, each of its items decoded on its own.
 
 A handler that returns acknowledges; one that raises rejects, and the broker dead-letters the message; one
 that is cancelled (channel lost, process stopping) leaves it to be delivered again.
+
+FastStream keeps connections, channels and consumers, and documents them. Messages go past its middlewares,
+straight from aio-pika to their handlers: those take longer than all the rest together (decision 0023).
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, cast
 
+from aio_pika import IncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq.abc import AbstractChannel
 from faststream._internal.endpoint.subscriber.utils import MultiLock
-from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitMessage, RabbitQueue
+from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 from faststream.rabbit.utils import RabbitClientProperties
 
-from contracts.bundle import Malformed, alone, decode
+from contracts.bundle import Decoder, Malformed, alone, decoder_of
 from contracts.process import crash
 from contracts.process.amqp import answer_every_close, read_whatever_comes
 from contracts.process.settings import BrokerSettings
@@ -94,40 +101,106 @@ class Subscription:
 
 def subscribe(broker: Broker, each: Subscription) -> None:
     async def handle(delivery: Any) -> None:
-        task = cast("asyncio.Task[Any]", asyncio.current_task())
-        broker.handling.add(task)
-        task.add_done_callback(broker.handling.discard)
-        await each.handler(cast(Delivery, delivery))
-        crash.point(f"ack.{each.queue}", "before")
+        raise NotImplementedError  # it is only documented: messages go to `take`
 
     handle.__annotations__ = {"delivery": each.payload, "return": None}
     handle.__name__ = each.queue.replace(".", "_")
-
-    async def read(message: RabbitMessage) -> Delivery:
-        return read_delivery(message, each.item_type)
-
-    broker.subscriber(
+    subscriber = broker.subscriber(
         RabbitQueue(each.queue, queue_type=QueueType.QUORUM, declare=False),
         channel=Channel(prefetch_count=each.prefetch),
         no_reply=True,
-        decoder=read,
         title=each.queue,
         description=each.description,
-    )(handle)
+    )
+    subscriber(handle)
+    decode = None if each.item_type is None else decoder_of(each.item_type)
+    cast(Any, subscriber).consume = _Taking(each, broker, subscriber, decode).take
+
+
+@dataclass(slots=True)
+class _Taking:
+    """Takes what one subscription is delivered."""
+
+    each: Subscription
+    broker: Broker
+    subscriber: Any
+    decode: Decoder | None
+    acks: "_Acks | None" = None
+
+    async def take(self, message: IncomingMessage) -> None:
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self.broker.handling.add(task)
+        try:
+            with self.subscriber.lock, suppress(*LOST):
+                await self._handle(message, self._acks_on(message.channel))
+        finally:
+            self.broker.handling.discard(task)
+
+    def _acks_on(self, channel: AbstractChannel) -> "_Acks":
+        if self.acks is None or self.acks.channel is not channel:
+            self.acks = _Acks(channel)
+        return self.acks
+
+    async def _handle(self, message: IncomingMessage, acks: "_Acks") -> None:
+        tag = message.delivery_tag or 0
+        acks.handled[tag] = False
+        try:
+            await self.each.handler(_read(message, self.decode))
+            crash.point(f"ack.{self.each.queue}", "before")
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, it lies with the dead letters then
+            await acks.reject(tag)
+        else:
+            await acks.give(tag)
+
+
+LOST = (AMQPError, OSError, ChannelInvalidStateError)
+"""The channel is gone, and what came on it comes again."""
+
+
+@dataclass(slots=True)
+class _Acks:
+    """Of one channel. What was handled together is acknowledged together, by one frame for all up to the
+    first message that is still being handled."""
+
+    channel: AbstractChannel
+    handled: dict[int, bool] = field(default_factory=dict)
+    """By delivery tag, in the order of delivery: what was delivered and not yet acknowledged."""
+
+    async def give(self, tag: int) -> None:
+        self.handled[tag] = True
+        await asyncio.sleep(0)  # the others of its group say so first
+        if tag not in self.handled:
+            return  # one of them has acknowledged it
+        done = [each for each, handled in self.handled.items() if handled]
+        first = list(takewhile(self.handled.__getitem__, self.handled))
+        for each in done:
+            del self.handled[each]
+        if first:
+            await self.channel.basic_ack(first[-1], multiple=len(first) > 1, wait=False)
+        for each in done[len(first) :]:
+            await self.channel.basic_ack(each, wait=False)
+
+    async def reject(self, tag: int) -> None:
+        await self.channel.basic_reject(tag, requeue=False, wait=False)
+        del self.handled[tag]  # and not before, or an ack for those behind it could overtake this
 
 
 def read_delivery(message: Any, item_type: Any) -> Delivery:
-    raw = message.raw_message
-    headers = raw.headers or {}
+    """Of aio-pika's message."""
+    return _read(message, None if item_type is None else decoder_of(item_type))
+
+
+def _read(message: Any, decode: Decoder | None) -> Delivery:
+    headers = message.headers or {}
     return Delivery(
-        items=decode(message.body, item_type) if item_type is not None else [],
+        items=[] if decode is None else decode(message.body),
         body=message.body,
-        message_id=raw.message_id or "",
-        routing_key=raw.routing_key or "",
-        redelivered=bool(raw.redelivered),
+        message_id=message.message_id or "",
+        routing_key=message.routing_key or "",
+        redelivered=bool(message.redelivered),
         count=_count(headers.get("x-delivery-count")),
         headers=headers,
-        user=raw.user_id or "",
+        user=message.user_id or "",
     )
 
 

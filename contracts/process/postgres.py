@@ -1,7 +1,7 @@
-"""The database as a process of ours sees it: a pool of its own role, one tenant set per transaction."""
+"""The database as a process of ours sees it: a pool of its own role; every transaction says whose it is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -55,8 +55,8 @@ LATE = 2.0
 
 
 def log_name(error: Exception) -> str:
-    """Of what AWAY or AGAIN lists: an outage is looked for elsewhere than a lock."""
-    return "database_contention" if isinstance(error, AGAIN) else "database_away"
+    """An outage (what AWAY lists) is looked for elsewhere than a race that was lost."""
+    return "database_away" if isinstance(error, AWAY) else "database_contention"
 
 
 class Refused(ConnectionError):
@@ -69,25 +69,35 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, tenant_id: str | None = None, *, name: str | None = None
+        self, tenant_id: str | None = None, *, bundle: Sequence[str] = (), name: str | None = None
     ) -> AsyncIterator[Any]:
-        """One transaction. The tenant is set for its duration only, so a pooled connection never carries it
-        over to the next one. `name` makes crash points of its end; only tests leave it out."""
+        """One transaction, of one tenant, or of nobody; then `bundle` are the tenants whose commands it
+        carries out. It is set for its duration only, and whatever a pooled connection carries over from the
+        one before is overruled. `name` makes crash points of its end; only tests leave it out."""
+        begin = _begin(tenant_id, bundle)
         async with self._connection() as connection:
-            unit = await self._begun(connection)
+            await self._begun(connection, begin)
             try:
-                if tenant_id is not None:
-                    await set_tenant(connection, tenant_id)
                 yield connection
                 crash.point(name, "commit")
-                await unit.commit()
+                await connection.execute("COMMIT")
             except TimeoutError:
                 await self._give_up(connection)
                 raise
             except BaseException:
-                await self._roll_back(connection, unit)
+                await self._roll_back(connection)
                 raise
         crash.point(name, "committed")
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Any]:
+        """For statements that commit each by itself, of nobody: half of the round trips of a transaction."""
+        async with self._connection() as connection:
+            try:
+                yield connection
+            except TimeoutError:
+                await self._give_up(connection)
+                raise
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
@@ -104,21 +114,19 @@ class Database:
             with suppress(*TROUBLE):
                 await self.pool.release(connection)
 
-    async def _begun(self, connection: Any) -> Any:
-        unit = connection.transaction()
+    async def _begun(self, connection: Any, begin: str) -> None:
         try:
-            await unit.start()
+            await connection.execute(begin)
         except BaseException:
             await self._give_up(connection)
             raise
-        return unit
 
-    async def _roll_back(self, connection: Any, unit: Any) -> None:
+    async def _roll_back(self, connection: Any) -> None:
         """Asyncpg's own way would wait for a dead connection, at its end, as long as for a slow statement."""
         try:
             async with asyncio.timeout(SILENCE):
                 if connection.is_in_transaction():
-                    await unit.rollback()
+                    await connection.execute("ROLLBACK")
         except TROUBLE:
             await self._give_up(connection)
 
@@ -140,16 +148,48 @@ class Database:
         await self.pool.expire_connections()
 
 
-async def set_tenant(connection: Any, tenant_id: str) -> None:
-    await connection.execute("SELECT set_config('leadsaga.tenant_id', $1, true)", tenant_id)
+def _begin(tenant_id: str | None, bundle: Sequence[str]) -> str:
+    """One round trip. Without parameters, for only so may statements travel together."""
+    return (
+        f"BEGIN; SELECT set_config('leadsaga.tenant_id', {_literal(tenant_id or '')}, true),"
+        f" set_config('leadsaga.bundle_tenants', {_literal(_array(bundle) if bundle else '')}, true)"
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _array(texts: Sequence[str]) -> str:
+    """In quotes, for a tenant may be called null."""
+    escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return "{" + ",".join(f'"{text}"' for text in escaped) + "}"
+
+
+async def set_tenant(connection: Any, tenant_id: str | None) -> None:
+    """Until the transaction ends, or another one is set. None: nobody's."""
+    await connection.execute("SELECT set_config('leadsaga.tenant_id', $1, true)", tenant_id or "")
+
+
+BY_INDEX: Mapping[str, str] = {"enable_seqscan": "off"}
+"""For who only ever looks for rows by their keys. A plan that is made while tables are small, and kept, would
+read them whole, and go on doing so while they grow."""
 
 
 @asynccontextmanager
 async def connect(
-    url: str, pool: PoolSettings, *, name: str, stopping: asyncio.Event | None = None
+    url: str,
+    pool: PoolSettings,
+    *,
+    name: str,
+    stopping: asyncio.Event | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Database]:
-    """Waits until the database answers. Raises BadSettings when it refuses the user, and Stopped."""
-    made = await until_answers(lambda: _pool(url, pool, name), "Postgres", AWAY, stopping or asyncio.Event())
+    """Waits until the database answers. `session`: settings of Postgres. Raises BadSettings when it refuses
+    the user, and Stopped."""
+    made = await until_answers(
+        lambda: _pool(url, pool, name, session or {}), "Postgres", AWAY, stopping or asyncio.Event()
+    )
     try:
         yield Database(made)
     finally:
@@ -160,7 +200,9 @@ async def connect(
             made.terminate()
 
 
-async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncpg.Record]":
+async def _pool(
+    url: str, pool: PoolSettings, name: str, session: Mapping[str, str]
+) -> "asyncpg.Pool[asyncpg.Record]":
     """Its sessions cannot hang: statements, locks and idle transactions are limited by the server, which may
     learn as late as we do that the line between us is dead."""
     millis = pool.statement_timeout * 1000
@@ -168,6 +210,7 @@ async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncp
         "application_name": f"leadsaga {name}",
         "search_path": "leadsaga",
         "timezone": "UTC",
+        "standard_conforming_strings": "on",
         "statement_timeout": str(int(millis)),
         "lock_timeout": str(int(millis / 3)),
         "idle_in_transaction_session_timeout": str(int(millis)),
@@ -175,6 +218,7 @@ async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncp
         "tcp_keepalives_idle": "5",
         "tcp_keepalives_interval": "2",
         "tcp_keepalives_count": "3",
+        **session,
     }
     try:
         return await asyncpg.create_pool(
@@ -184,9 +228,15 @@ async def _pool(url: str, pool: PoolSettings, name: str) -> "asyncpg.Pool[asyncp
             command_timeout=pool.statement_timeout + LATE,
             timeout=CONNECT_SECONDS,
             server_settings=settings,
+            reset=_as_it_is,
         )
     except asyncpg.InvalidAuthorizationSpecificationError:
         reason = "the database refuses its user or password"
         raise BadSettings([f"the Postgres URL of {name}: {reason}"]) from None
     except asyncpg.ObjectNotInPrerequisiteStateError as error:
         raise Refused(type(error).__name__) from error
+
+
+async def _as_it_is(_: Any) -> None:
+    """A round trip is saved each time a connection is given back. Transactions that are still open are rolled
+    back all the same, locks and cursors of ours end with theirs, and the next one says whose it is."""

@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import aio_pika
 import uuid_utils
-from aio_pika.abc import AbstractChannel, AbstractExchange, AbstractRobustConnection
+from aio_pika.abc import AbstractChannel, AbstractRobustConnection
 from aio_pika.exceptions import (
     AMQPError,
     AuthenticationError,
@@ -20,13 +20,15 @@ from aio_pika.exceptions import (
     ProbableAuthenticationError,
     PublishError,
 )
+from aiormq.channel import Channel
+from pamqp import commands
 
 from contracts.process import crash
-from contracts.process.amqp import dead_line_is_an_error
+from contracts.process.amqp import Written, dead_line_is_an_error, write_together
 from contracts.process.settings import BadSettings, BrokerSettings
 from contracts.process.waiting import CLOSE_SECONDS, CONNECT_SECONDS, until_answers
 
-SLICE = 200
+SLICE = 1000
 SLICE_BYTES = 2_000_000
 
 AGAIN_WITHIN = 10.0
@@ -88,7 +90,6 @@ class Publisher:
         self._timeout = settings.publish_timeout
         self._user = settings.user
         self._channel: AbstractChannel | None = None
-        self._exchanges: dict[str, AbstractExchange] = {}
         self._opening = asyncio.Lock()
         self._failing_until = 0.0
         self._astray = False
@@ -134,53 +135,55 @@ class Publisher:
             crash.point(f"publish.{name}", "confirmed")
 
     async def _publish_together(self, messages: Sequence[Outgoing], name: str) -> None:
-        returned: BaseException | None = None
-        failed: BaseException | None = None
+        confirms: list[asyncio.Future[Any]] = []
         try:
-            async with asyncio.timeout(self._timeout), asyncio.TaskGroup() as group:
-                for message in messages:
-                    group.create_task(self._publish(message, name))
-        except* PublishError as errors:
-            returned = errors.exceptions[0]
-        except* BROKER_AWAY as errors:
+            async with asyncio.timeout(self._timeout):
+                with dead_line_is_an_error():  # or those who wait would count as cancelled, not as failed
+                    channel = await self._open()
+                    confirms = await write_together(channel, [self._written(each) for each in messages])
+                for confirm in confirms:
+                    if not confirm.done():
+                        await asyncio.wait([confirm])
+                    crash.point(f"publish.{name}", "one")
+            faults = [fault for confirm in confirms if (fault := _fault(confirm)) is not None]
+        except BROKER_AWAY as error:
+            faults = [error]
+        finally:
+            for confirm in confirms:
+                confirm.cancel()  # what was not confirmed in time is waited for by nobody
+        returned = [fault for fault in faults if isinstance(fault, PublishError)]
+        failed = [fault for fault in faults if not isinstance(fault, PublishError)]
+        if failed:
             # When the broker closes the channel, one publish hears why, and the others that it is closed.
-            why = [error for error in errors.exceptions if isinstance(error, ChannelNotFoundEntity)]
-            failed = (why or errors.exceptions)[0]
-        # Both may happen at once; raised from inside the clauses they would leave as a group.
-        if failed is not None:
+            why = [fault for fault in failed if isinstance(fault, ChannelNotFoundEntity)]
+            failure = (why or failed)[0]
             await self._drop_channel()
-            raise Unconfirmed(type(failed).__name__, messages) from failed
-        if returned is not None:
-            raise Unroutable("a message was returned", messages) from returned
+            raise Unconfirmed(type(failure).__name__, messages) from failure
+        if returned:
+            raise Unroutable("a message was returned", messages) from returned[0]
 
-    async def _publish(self, message: Outgoing, name: str) -> None:
-        with dead_line_is_an_error():  # a task that is cancelled would count as one that was confirmed
-            exchange = await self._exchange(message.exchange)
-            await exchange.publish(
-                aio_pika.Message(
-                    message.body,
-                    content_type="application/json",
-                    delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-                    # Unique per publish: returned messages are matched by it, and two equal ones in flight
-                    # would swap their results.
-                    message_id=message.message_id or str(uuid_utils.uuid7()),
-                    headers=dict(message.headers),
-                    user_id=self._user if message.signed else None,
-                ),
-                routing_key=message.routing_key,
-                mandatory=message.mandatory,
-                timeout=self._timeout,
-            )
-        crash.point(f"publish.{name}", "one")
+    def _written(self, message: Outgoing) -> Written:
+        return Written(
+            commands.Basic.Publish(
+                exchange=message.exchange, routing_key=message.routing_key, mandatory=message.mandatory
+            ),
+            commands.Basic.Properties(
+                content_type="application/json",
+                delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+                # Unique per publish: returned messages are matched by it, and two equal ones in flight
+                # would swap their results.
+                message_id=message.message_id or str(uuid_utils.uuid7()),
+                headers=dict(message.headers),
+                user_id=self._user if message.signed else None,
+            ),
+            message.body,
+        )
 
-    async def _exchange(self, name: str) -> AbstractExchange:
+    async def _open(self) -> Channel:
         async with self._opening:
             if self._channel is None or self._channel.is_closed:
-                self._exchanges.clear()
                 self._channel = await self._connection.channel(on_return_raises=True)
-            if name not in self._exchanges:
-                self._exchanges[name] = await self._channel.get_exchange(name, ensure=False)
-            return self._exchanges[name]
+            return cast(Channel, await self._channel.get_underlay_channel())
 
     async def _drop_channel(self) -> None:
         """After a failure nothing is known of what is under way on the channel: the next publish opens a
@@ -193,6 +196,10 @@ class Publisher:
                         await channel.close()
             except BROKER_AWAY:
                 pass  # it was broken already
+
+
+def _fault(confirm: "asyncio.Future[Any]") -> BaseException | None:
+    return ConnectionError("the line was silent for too long") if confirm.cancelled() else confirm.exception()
 
 
 @asynccontextmanager

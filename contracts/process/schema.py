@@ -8,7 +8,7 @@ from contracts.process.postgres import AWAY, Database
 from contracts.process.settings import BadSettings
 from contracts.process.waiting import until_answers
 
-NEEDED = 8
+NEEDED = 9
 """The newest numbered file of deploy/migrations that this release relies on."""
 
 
