@@ -45,6 +45,12 @@ CREATE FUNCTION current_tenant() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('leadsaga.tenant_id', true), '') $$;
 
+-- The tenants of the bundle of commands that this transaction carries out: it may read and write what is known of
+-- their steps (effects), and nothing else of theirs, and not even that while it works for one of them.
+CREATE FUNCTION bundle_tenants() RETURNS text[]
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT nullif(current_setting('leadsaga.bundle_tenants', true), '')::text[] $$;
+
 -- A tenant's monthly billing periods are counted from `anchor`, in UTC. One that began on a 31st ends with shorter
 -- months: nothing falls between two periods. `number` 0 is the first one.
 CREATE FUNCTION period_begin(anchor timestamptz, number int) RETURNS timestamptz
@@ -241,7 +247,8 @@ CREATE INDEX sagas_parked ON sagas (tenant_id, saga_id) WHERE status = 'parked';
 CREATE INDEX sagas_unended ON sagas (created_at) WHERE status IN ('waiting', 'running', 'unwinding');
 CREATE INDEX sagas_recent ON sagas (tenant_id, created_at DESC);
 
--- The transaction log: append-only, gap-free per saga.
+-- The transaction log: append-only, gap-free per saga. No reference to sagas: it would be checked for each entry, and
+-- only one statement writes either of them, both together (`save` in orchestrator/store/queries.sql).
 CREATE TABLE saga_log (
     tenant_id  text NOT NULL,
     saga_id    uuid NOT NULL,
@@ -249,8 +256,7 @@ CREATE TABLE saga_log (
     at         timestamptz NOT NULL,
     kind       text NOT NULL,
     entry      jsonb NOT NULL,
-    PRIMARY KEY (tenant_id, saga_id, seq),
-    FOREIGN KEY (tenant_id, saga_id) REFERENCES sagas
+    PRIMARY KEY (tenant_id, saga_id, seq)
 );
 
 -- What upstream is to hear: written with its cause, deleted once the broker confirmed it. A refused request
@@ -376,7 +382,8 @@ CREATE CONSTRAINT TRIGGER audit_linked AFTER INSERT ON audit
 
 ------------------------------------------------------------------------------------------------ steps
 
--- What each step did or answered for a saga. Every transaction that writes for a step locks its row first.
+-- What each step did or answered for a saga. Every transaction that writes for a step locks its row
+-- first, or makes it together with its answer.
 CREATE TABLE effects (
     tenant_id   text NOT NULL,
     saga_id     uuid NOT NULL,
@@ -874,7 +881,9 @@ GRANT INSERT (actor, action, tenant_id, saga_id, reason, before, after) ON audit
 GRANT SELECT, DELETE, INSERT (tenant_id, name, status, plan_id, sagas_in_flight, model_calls, provisioned_by),
     UPDATE (status, stripe_customer) ON tenants TO leadsaga_steps;  -- only while it is being added
 GRANT SELECT, INSERT, UPDATE, DELETE ON discord_webhooks, feature_flags TO leadsaga_steps;
-GRANT SELECT, INSERT, UPDATE ON effects, quota_periods, holds, model_calls, leads, intents, notices TO leadsaga_steps;
+GRANT SELECT, INSERT, UPDATE ON quota_periods, holds, model_calls, leads, intents, notices TO leadsaga_steps;
+GRANT SELECT, INSERT, UPDATE (state, attempt, started_at, starts, run, answered, answer, owed, outside, updated_at)
+    ON effects TO leadsaga_steps;
 GRANT SELECT, INSERT, DELETE, UPDATE (due_at, weight, since, version) ON work_due TO leadsaga_steps;
 GRANT DELETE ON leads TO leadsaga_steps;
 GRANT SELECT, INSERT ON ledger, carriers TO leadsaga_steps;
@@ -912,6 +921,15 @@ GRANT SELECT ON tenants, feature_flags, requests, sagas, saga_log, events_out, o
 CREATE FUNCTION refuse_change() RETURNS trigger
     LANGUAGE plpgsql SET search_path = leadsaga, pg_temp
     AS $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$;
+-- For a statement that has to reach all of its rows, or none.
+CREATE FUNCTION expect_all(reached bigint, wanted int) RETURNS void
+    LANGUAGE plpgsql SET search_path = leadsaga, pg_temp
+    AS $$ BEGIN
+        IF reached <> wanted THEN
+            RAISE EXCEPTION 'rows are not as they were read' USING ERRCODE = 'serialization_failure';
+        END IF;
+    END $$;
+
 CREATE TRIGGER ledger_append_only BEFORE UPDATE OR DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER saga_log_append_only BEFORE UPDATE OR DELETE ON saga_log FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION refuse_change();
@@ -1022,6 +1040,9 @@ CREATE POLICY operator ON discord_webhooks TO leadsaga_operator
 -- Content: one tenant at a time, for everybody.
 CREATE POLICY steps ON effects TO leadsaga_steps
     USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
+CREATE POLICY bundle ON effects TO leadsaga_steps
+    USING ((SELECT current_tenant()) IS NULL AND tenant_id = ANY ((SELECT bundle_tenants())::text[]))
+    WITH CHECK ((SELECT current_tenant()) IS NULL AND tenant_id = ANY ((SELECT bundle_tenants())::text[]));
 CREATE POLICY operator ON effects FOR SELECT TO leadsaga_operator USING (tenant_id = (SELECT current_tenant()));
 CREATE POLICY operator_forbid_new ON effects FOR INSERT TO leadsaga_operator
     WITH CHECK (tenant_id = (SELECT current_tenant()) AND direction = 'do' AND state = 'undone');

@@ -24,7 +24,8 @@ from tests.tenancy.rules import RULES, broken
 
 LEGEND = (
     "s select, i insert, u update, d delete: rows of the tenant that is set, and nothing while none is set;\n"
-    "capital: rows of all tenants; °: of all while no tenant is set, of its own while one is."
+    "capital: rows of all tenants; °: of all while no tenant is set, of its own while one is;\n"
+    "+: of all tenants of a bundle while none is set, of its own while one is."
 )
 
 

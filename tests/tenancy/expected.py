@@ -27,7 +27,10 @@ VERBS = (SELECT, INSERT, UPDATE, UPDATE_ALL, LOCK, GIVE, DELETE, DELETE_ALL)
 nothing but the policy of that verb holds it."""
 
 OWN, OTHER, UNSET = "own", "other", "unset"
-CASES = (OWN, OTHER, UNSET)
+LISTED, UNLISTED, BESIDE = "listed", "unlisted", "beside"
+CASES = (OWN, OTHER, UNSET, LISTED, UNLISTED, BESIDE)
+"""Whose row it is: of the tenant that is set, of another one, or of anybody while none is set. Of a bundle's
+tenant while none is set, of another one's; and of a bundle's tenant while another tenant is set."""
 
 _ALL = frozenset({SELECT, INSERT, UPDATE, DELETE})
 _READ = frozenset({SELECT})
@@ -59,6 +62,9 @@ ACROSS: dict[str, dict[str, frozenset[str]]] = {
 
 WHILE_UNSET = {(STEPS, "work_due"): frozenset({SELECT, UPDATE})}
 """What a role may do to the rows of all tenants while none is set, and to its own while one is."""
+
+WHILE_LISTED = {(STEPS, "effects"): frozenset({SELECT, INSERT, UPDATE})}
+"""What a role may do to the rows of a bundle's tenants while none is set."""
 
 OF_THE_ENGINE = frozenset(ACROSS[ENGINE]) - {"tenants", "audit"}
 
@@ -109,10 +115,12 @@ def rows(table: Table, role: str, verb: str, case: str) -> int:
     if not granted(table, role, verb) or not may_hold(role, table.name, verb):
         return 0
     across = needs(verb) <= ACROSS[role].get(table.name, frozenset())
-    if case == UNSET:
+    mine = case == OWN
+    if case in {UNSET, LISTED, UNLISTED}:
         across |= needs(verb) <= WHILE_UNSET.get((role, table.name), frozenset())
+        mine = case == LISTED and needs(verb) <= WHILE_LISTED.get((role, table.name), frozenset())
     if verb in {UPDATE_ALL, DELETE_ALL}:
-        return 2 if across else int(case == OWN)
+        return 2 if across else int(mine)
     if verb == GIVE:  # `other` is who gets it
         return int(across)
-    return int(across or case == OWN)
+    return int(across or mine)

@@ -25,7 +25,7 @@ WHERE relnamespace = 'leadsaga'::regnamespace AND relkind IN ('r', 'p')
 
 # All that a probe does is taken back, its role and its tenant too, whatever comes of it.
 _PROBE = """
-CREATE FUNCTION pg_temp.probe(role text, tenant text, given text, statement text) RETURNS text
+CREATE FUNCTION pg_temp.probe(role text, tenant text, bundle text, given text, statement text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     reached bigint;
@@ -34,6 +34,7 @@ BEGIN
         EXECUTE given;
     END IF;
     PERFORM set_config('leadsaga.tenant_id', coalesce(tenant, ''), true);
+    PERFORM set_config('leadsaga.bundle_tenants', coalesce('{' || bundle || '}', ''), true);
     PERFORM set_config('role', role, true);
     EXECUTE statement;
     GET DIAGNOSTICS reached = ROW_COUNT;
@@ -44,8 +45,9 @@ END $$
 """
 
 _RUN = """
-SELECT pg_temp.probe(role, tenant, given, statement) AS found
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS p (role, tenant, given, statement)
+SELECT pg_temp.probe(role, tenant, bundle, given, statement) AS found
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+    AS p (role, tenant, bundle, given, statement)
 """
 
 SAMPLES = {
@@ -65,11 +67,13 @@ SAMPLES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A statement as a role with a tenant set, or none. `given`: done before it by somebody who may."""
+    """A statement as a role with a tenant set, or none. `bundle`: the one tenant of a bundle. `given`: done
+    before it by somebody who may."""
 
     role: str
     tenant: str | None
     statement: str
+    bundle: str | None = None
     given: str = ""
 
 
@@ -98,7 +102,8 @@ class Laboratory:
     async def reached(self, probes: Sequence[Probe]) -> list[int]:
         """How many rows each of them reached; REFUSED if it ended with an error of policies or grants. What a
         unique index stops has passed the policies before. Raises BadProbe."""
-        columns = zip(*((each.role, each.tenant, each.given, each.statement) for each in probes), strict=True)
+        given = ((each.role, each.tenant, each.bundle, each.given, each.statement) for each in probes)
+        columns = zip(*given, strict=True)
         found = [row["found"] for row in await self.connection.fetch(_RUN, *map(list, columns))]
         return [_rows(probe, said) for probe, said in zip(probes, found, strict=True)]
 

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 from tests.tenancy.catalogue import OWNER, ROLES, Table
 from tests.tenancy.expected import (
+    BESIDE,
     CASES,
     DELETE,
     DELETE_ALL,
     ENGINE,
     GIVE,
     INSERT,
+    LISTED,
     OPERATOR,
     OTHER,
     OWN,
     SELECT,
     STEPS,
+    UNLISTED,
     UNSET,
     UPDATE,
     UPDATE_ALL,
@@ -84,9 +87,9 @@ def cells(tables: Iterable[Table]) -> list[Cell]:
 def _makes_sense(verb: str, case: str) -> bool:
     match verb:
         case "give":
-            return case != OWN
+            return case not in {OWN, UNLISTED}
         case "update all" | "delete all":
-            return case != OTHER
+            return case in {OWN, UNSET, LISTED}
         case _:
             return True
 
@@ -108,10 +111,11 @@ async def run(laboratory: Laboratory, wanted: Sequence[Cell]) -> list[Finding]:
 
 
 def _probe(laboratory: Laboratory, cell: Cell) -> Probe:
-    row = GLOBEX if cell.case == OTHER and cell.verb != GIVE else ACME
+    row = GLOBEX if cell.case in {OTHER, UNLISTED, BESIDE} and cell.verb != GIVE else ACME
     text = laboratory.texts[cell.table.name][row].replace("'", "''")
-    tenant = None if cell.case == UNSET else ACME
-    return Probe(role=cell.role, tenant=tenant, statement=_statement(cell, row, text))
+    tenant = None if cell.case in {UNSET, LISTED, UNLISTED} else ACME
+    bundle = {LISTED: ACME, UNLISTED: ACME, BESIDE: GLOBEX}.get(cell.case)
+    return Probe(role=cell.role, tenant=tenant, bundle=bundle, statement=_statement(cell, row, text))
 
 
 def _statement(cell: Cell, row: str, text: str) -> str:
@@ -182,4 +186,6 @@ def _letter(verb: str, findings: list[Finding]) -> str:
         return verb[0].upper()
     if reached[UNSET]:
         return f"{verb[0]}°"
+    if reached[LISTED]:
+        return f"{verb[0]}+"
     return verb[0] if reached[OWN] else ""

@@ -15,7 +15,7 @@ OF_THE_WHOLE_SYSTEM = {
 }
 """Keys without the tenant, and why that lets nobody meet another tenant's rows."""
 
-INLINED = ("current_tenant", "period_begin")
+INLINED = ("current_tenant", "bundle_tenants", "period_begin")
 """Functions that use nothing but what Postgres brings along, and so need no search path."""
 
 RULES = {
@@ -101,7 +101,7 @@ RULES = {
     """,
     "no tenant is set for a role or a database": """
         SELECT unnest(setconfig) FROM pg_db_role_setting s
-        WHERE array_to_string(setconfig, ' ') LIKE '%leadsaga.tenant_id%'
+        WHERE array_to_string(setconfig, ' ') LIKE '%leadsaga.%'
     """,
 }
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.process.postgres import Database, connect
+from contracts.process.postgres import Database, connect, set_tenant
 from contracts.process.settings import PoolSettings
 from steps.work import due
-from tests.kit.commands import add_drafts
+from tests.kit.commands import add_drafts, command
 from tests.kit.roles import as_role
 from tests.kit.tenants_at_work import TenantsAtWork, tenants_at_work
 
@@ -78,6 +78,55 @@ async def test_who_works_for_a_tenant_does_not_even_see_what_others_have_to_do(w
     assert "1" == await outcome_of(world, "acme", ADD_WORK.format(kind="notices", tenant="acme"))
     assert "1" == await outcome_of(world, "acme", "UPDATE work_due SET weight = 5, version = 2")
     assert "1" == await outcome_of(world, "acme", "DELETE FROM work_due")
+
+
+SEEN = "SELECT array_agg(DISTINCT tenant_id ORDER BY tenant_id) FROM {}"
+
+
+async def test_a_bundle_has_the_answers_of_its_tenants_at_hand_and_nothing_else_of_theirs(
+    world: TenantsAtWork,
+) -> None:
+    commands = [command(tenant_id, await world.saga(tenant_id)) for tenant_id in TENANTS]
+    for each in commands:
+        async with world.memory.transaction(each.tenant_id) as effects:
+            await effects.lock([each])
+    async with world.memory.transaction("acme", "globex") as effects:
+
+        async def seen(table: str) -> list[str] | None:
+            found: list[str] | None = await effects.connection.fetchval(SEEN.format(table))
+            return found
+
+        assert (["acme", "globex"], None) == (await seen("effects"), await seen("leads"))
+        for tenant_id in ("acme", "globex"):
+            effects.work_for(tenant_id)
+            assert ([tenant_id], [tenant_id]) == (await seen("effects"), await seen("leads"))
+        effects.work_for(None)
+        assert (["acme", "globex"], None) == (await seen("effects"), await seen("leads"))
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await effects.lock([command("initech", commands[2].saga_id, step="another")])
+    for tenant_id, theirs in ((None, "0"), ("acme", "1"), ("globex", "1")):
+        assert theirs == await outcome_of(world, tenant_id, "SELECT FROM effects"), "the bundle is forgotten"
+
+
+ODD = ["null", "NULL", "", "o'hara", "a,b", "{x}", 'say "x"', "back\\slash", "'; RESET ROLE; --"]
+
+
+async def test_a_transaction_is_of_whom_it_says_whatever_their_names(world: TenantsAtWork) -> None:
+    async with world.database.transaction(bundle=ODD) as connection:
+        assert ODD == await connection.fetchval("SELECT bundle_tenants()")
+        assert await connection.fetchval("SELECT current_tenant()") is None
+    for name in ODD:
+        async with world.database.transaction(name) as connection:
+            assert (name or None) == await connection.fetchval("SELECT current_tenant()")
+            assert await connection.fetchval("SELECT bundle_tenants()") is None
+
+
+async def test_nobody_gives_what_is_known_of_a_step_to_another_tenant(world: TenantsAtWork) -> None:
+    give = "UPDATE effects SET tenant_id = 'globex'"
+    assert REFUSED == await outcome_of(world, "acme", give)
+    async with world.memory.transaction("acme", "globex") as effects:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await effects.connection.execute(give)
 
 
 async def test_the_rounds_go_on_as_before(world: TenantsAtWork) -> None:
@@ -189,12 +238,9 @@ async def _one(database: Database, unit: Unit, seen: list[tuple[str | None, set[
     async with database.transaction(unit.tenant_id) as connection:
         seen.append((unit.tenant_id, await _visible(connection)))
         if unit.switches_to is not None:
-            # A step's bundle goes from tenant to tenant, each in a savepoint of its own.
-            async with connection.transaction():
-                await connection.execute(
-                    "SELECT set_config('leadsaga.tenant_id', $1, true)", unit.switches_to
-                )
-                seen.append((unit.switches_to, await _visible(connection)))
+            # As a step's bundle goes from tenant to tenant.
+            await set_tenant(connection, unit.switches_to)
+            seen.append((unit.switches_to, await _visible(connection)))
         if unit.carries:
             await connection.execute("SELECT set_config('leadsaga.tenant_id', 'globex', false)")
         match unit.ending:
