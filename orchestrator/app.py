@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 from contracts.names import Names
 from contracts.process import crash, logs
 from contracts.process.consuming import make_broker, subscribe
+from contracts.process.garbage import collect_rarely
 from contracts.process.health import serving
 from contracts.process.lifecycle import (
     STARTING,
@@ -25,7 +26,7 @@ from contracts.process.lifecycle import (
     readiness,
     working,
 )
-from contracts.process.postgres import Database, connect
+from contracts.process.postgres import BY_INDEX, Database, connect
 from contracts.process.publishing import Publisher, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
@@ -37,9 +38,9 @@ from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.bus.replay import republisher_of
 from orchestrator.bus.senders import Senders
 from orchestrator.run.chores import Chores
-from orchestrator.run.group import Surroundings
 from orchestrator.run.loop import Loop
 from orchestrator.run.report import measure, tell
+from orchestrator.run.work import Surroundings
 from orchestrator.sagas import REGISTERED, sagas
 from orchestrator.settings import EngineSettings
 from orchestrator.store.postgres import PostgresStore
@@ -82,7 +83,8 @@ async def _run(
         stack.enter_context(ends_when_blocked())
         await stack.enter_async_context(serving(process, checks))
         url = engine.engine_url.get_secret_value()
-        database = await stack.enter_async_context(connect(url, pool, name="orchestrator", stopping=stopping))
+        connected = connect(url, pool, name="orchestrator", stopping=stopping, session=BY_INDEX)
+        database = await stack.enter_async_context(connected)
         await expect_schema(database, stopping)
         publisher = await stack.enter_async_context(
             publishing(broker_settings, name="orchestrator", stopping=stopping)
@@ -101,6 +103,7 @@ async def _run(
         watch = keep_watch(broker, publisher, database, broker_settings, declare, stopping)
         await stack.enter_async_context(working([watch], stopping))
         change(checks, readiness(broker, publisher, database))
+        collect_rarely()
         log.info("started", sagas=[f"{saga.name} v{saga.version}" for saga in REGISTERED])
         await stopping.wait()
         grace.begin()

@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-from contracts.bundle import encode
-from contracts.messages import Command
+from contracts.bundle import bundles, joined
 from contracts.names import Names, event_key
 from contracts.process import logs
 from contracts.process.publishing import NotPublished, Outgoing, Publishes
@@ -16,7 +15,6 @@ from orchestrator.run.loop import Publish
 
 log = logs.get("orchestrator")
 
-MOST_BYTES = 256_000
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 
@@ -55,22 +53,7 @@ def bundle_bounds(sagas: Sequence[Saga]) -> dict[str, int]:
 def _commands(outbox: Outbox, names: Names, bounds: Mapping[str, int]) -> Iterator[Outgoing]:
     for queue, commands in outbox.commands.items():
         for bundle in bundles(commands, bounds.get(queue, 200)):
-            yield Outgoing(exchange=names.commands_exchange, routing_key=queue, body=encode(bundle))
-
-
-def bundles(commands: Sequence[Command], most: int) -> Iterator[list[Command]]:
-    """Bundles of at most `most` commands and, unless one alone is larger, `MOST_BYTES`."""
-    bundle: list[Command] = []
-    size = 0
-    for command in commands:
-        weight = len(command.model_dump_json().encode())
-        if bundle and (len(bundle) >= most or size + weight > MOST_BYTES):
-            yield bundle
-            bundle, size = [], 0
-        bundle.append(command)
-        size += weight
-    if bundle:
-        yield bundle
+            yield Outgoing(exchange=names.commands_exchange, routing_key=queue, body=joined(bundle))
 
 
 def _events(outbox: Outbox, names: Names) -> Iterator[Outgoing]:
@@ -80,5 +63,6 @@ def _events(outbox: Outbox, names: Names) -> Iterator[Outgoing]:
             routing_key=event_key(event.tenant_id, event.event),
             body=event.body.encode(),
             mandatory=False,
+            message_id=str(event.event_id),
             headers={"event-id": str(event.event_id)},
         )

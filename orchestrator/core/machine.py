@@ -27,6 +27,12 @@ from orchestrator.core.state import State
 def decide(saga: Saga, state: State, news: News) -> tuple[Entry, ...]:
     """What to append to the log. Never raises, never waits, the same answer for the same input; nothing for
     news that no longer matters."""
+    return tuple(take(saga, state, news).entries)
+
+
+def take(saga: Saga, state: State, news: News) -> Draft:
+    """The same decision, with the state that it leads to: `evolve` folded over its entries, which need not be
+    folded once more."""
     draft = Draft(saga, state, news.at)
     match news:
         case Accept():
@@ -49,7 +55,7 @@ def decide(saga: Saga, state: State, news: News) -> tuple[Entry, ...]:
             orders.resolve(draft, news)
         case _:
             assert_never(news)
-    return tuple(draft.entries)
+    return draft
 
 
 def _accept(draft: Draft, news: Accept) -> None:

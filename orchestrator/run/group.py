@@ -1,115 +1,81 @@
-"""One group: everything that waits, in one transaction. Locks, decides, appends; what is to be published is
-returned, and published only after the commit."""
+"""One group: everything that waits, read, decided and written together. What is to be published is returned,
+and published only after the commit."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from uuid import UUID
 
-from contracts.messages import Command
 from contracts.process import crash
-from orchestrator.core.definition import Saga
-from orchestrator.core.log import Entry, Parked, Requested, Resent
-from orchestrator.core.machine import decide
-from orchestrator.core.news import DeadLettered, Deadline, Due, News, Replied, Start
-from orchestrator.core.state import State, evolve
+from orchestrator.core.log import Parked
+from orchestrator.core.news import DeadLettered, Deadline, Due, Replied, Start
 from orchestrator.run import letters, orders, speech, starter
 from orchestrator.run.intake import Intake, take_in
-from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Ordered, Outbox, Tick, Woken
-from orchestrator.sagas import CURRENT, Sagas
-from orchestrator.store.port import (
-    Change,
-    Foreign,
-    Group,
-    Letter,
-    Order,
-    Refusal,
-    SagaKey,
-    Store,
-    Stored,
-)
+from orchestrator.run.items import Answered, Asked, Died, Item, Misunderstood, Ordered, Tick, Woken
+from orchestrator.run.work import Decided, Report, Surroundings, Work
+from orchestrator.sagas import CURRENT
+from orchestrator.store.port import Foreign, Group, Order, SagaKey, Store, Stored
 
 UNKNOWN_SAGA = "there is no such saga"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What the core must not have: clock, chance, fresh identities. `limit`: sagas in flight at most."""
-
-    store: Store
-    sagas: Sagas
-    clock: Callable[[], datetime]
-    draw: Callable[[], float]
-    new_id: Callable[[], UUID]
-    limit: int
-
-
-@dataclass(slots=True)
-class _Work:
-    """One saga in this group: where it stood, what was appended, where it stands."""
-
-    before: Stored
-    saga: Saga
-    state: State
-    entries: list[Entry] = field(default_factory=list)
-    resend: bool = False
-
-    def take(self, news: News) -> tuple[Entry, ...]:
-        entries = decide(self.saga, self.state, news)
-        for entry in entries:
-            self.state = evolve(self.saga, self.state, entry)
-        self.entries += entries
-        return entries
-
-    @property
-    def sends(self) -> bool:
-        """Whether the command that is now awaited has to be sent: asked for, or due again, in this group."""
-        asked = any(isinstance(entry, Requested | Resent) for entry in self.entries)
-        return self.state.waits_for == "reply" and (asked or self.resend)
-
-
-@dataclass(slots=True)
-class Report:
-    """What a group did, for logs and metrics."""
-
-    outbox: Outbox = field(default_factory=Outbox)
-    appended: list[tuple[SagaKey, Saga, tuple[Entry, ...]]] = field(default_factory=list)
-    unknown: int = 0
-    """Replies for sagas that do not exist."""
-    foreign: int = 0
-    """Replies for foreign sagas, let go."""
-    stale: int = 0
-    """Replies that nobody waits for any more."""
 
 
 async def process(around: Surroundings, items: Sequence[Item]) -> Report:
     """Raises what the store raises; then nothing of the group happened."""
     kinds = sorted({item.kind for item in items})
-    async with around.store.group() as group:
-        report = await _Session(around, group, around.clock()).run(items)
-        for kind in kinds:
-            crash.point(f"group.{kind}", "commit")
+    if any(isinstance(item, Asked | Tick) for item in items):
+        report = await _in_one_transaction(around, items, kinds)
+    else:
+        report = await _read_then_write(around, items, kinds)
     for kind in kinds:
         crash.point(f"group.{kind}", "committed")
     return report
 
 
+async def _in_one_transaction(around: Surroundings, items: Sequence[Item], kinds: Sequence[str]) -> Report:
+    """For who admits requests, or gives turns: that is written before anything can be decided."""
+    async with around.store.group() as group:
+        session = _Session(around, group, around.clock())
+        await (await session.run(items, group)).write(group)
+        _commits(kinds)
+    return session.report
+
+
+async def _read_then_write(around: Surroundings, items: Sequence[Item], kinds: Sequence[str]) -> Report:
+    """For all else. What is read is not locked: if it is out of date by then, `save` refuses what was decided
+    on it. Nearly always one statement is all there is to write."""
+    session = _Session(around, around.store, around.clock())
+    decided = await session.run(items)
+    if decided.only_sagas:
+        _commits(kinds)
+        await around.store.save(decided.changes, decided.events)
+    else:
+        async with around.store.group() as group:
+            await decided.write(group)
+            _commits(kinds)
+    return session.report
+
+
+def _commits(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        crash.point(f"group.{kind}", "commit")
+
+
 class _Session:
-    def __init__(self, around: Surroundings, group: Group, at: datetime) -> None:
+    def __init__(self, around: Surroundings, reads: Store | Group, at: datetime) -> None:
         self.around = around
-        self.group = group
+        self.reads = reads
         self.at = at
-        self.work: dict[SagaKey, _Work] = {}
+        self.work: dict[SagaKey, Work] = {}
         self.foreign: set[SagaKey] = set()
         self.report = Report()
-        self.letters: list[Letter] = []
-        self.orders: list[tuple[UUID, str]] = []
-        self.audited: list[Refusal] = []
+        self.decided = Decided()
 
-    async def run(self, items: Sequence[Item]) -> Report:
-        current = {saga.name: self.around.sagas[saga.name, saga.version] for saga in CURRENT}
-        asked = [item for item in items if isinstance(item, Asked)]
-        intake = await take_in(self.group, asked, current, self.at, self.around.new_id)
+    async def run(self, items: Sequence[Item], group: Group | None = None) -> Decided:
+        """`group` is needed for requests, and for turns."""
+        intake = Intake()
+        if group is not None:
+            current = {saga.name: self.around.sagas[saga.name, saga.version] for saga in CURRENT}
+            asked = [item for item in items if isinstance(item, Asked)]
+            intake = await take_in(group, asked, current, self.at, self.around.new_id)
         await self._open(intake, items)
         for key, news in intake.news:
             self.work[key].take(news)
@@ -121,16 +87,15 @@ class _Session:
                 intake.events.append(speech.accepted_still(item.request, key, self.at))
             else:
                 self._attach(self.work[key], item)
-        if intake.created or any(isinstance(item, Tick) for item in items):
-            await self._start(list(intake.created))
+        if group is not None and (intake.created or any(isinstance(item, Tick) for item in items)):
+            await self._start(group, list(intake.created))
         self.report.outbox.events += intake.events
-        await self._save()
-        return self.report
+        return self._decide()
 
     async def _open(self, intake: Intake, items: Sequence[Item]) -> None:
         keys = {key for item in items if (key := _key_of(item)) is not None}
         keys |= {key for key, _ in intake.news} | {key for key, _ in intake.attached}
-        stored = await self.group.load(keys - intake.created.keys())
+        stored = await self.reads.load(keys - intake.created.keys())
         self._take_up(stored | intake.created)
 
     def _take_up(self, found: Mapping[SagaKey, Stored | Foreign]) -> None:
@@ -139,7 +104,7 @@ class _Session:
                 self.foreign.add(key)
             else:
                 saga = self.around.sagas[before.saga, before.version]
-                self.work[key] = _Work(before, saga, before.state)
+                self.work[key] = Work(before, saga, before.state)
 
     def _hear(self, item: Item) -> None:
         match item:
@@ -148,15 +113,15 @@ class _Session:
             case Died():
                 self._died(item)
             case Misunderstood(letter, refusal, audited):
-                self.letters.append(letter)
+                self.decided.letters.append(letter)
                 self.report.outbox.events += [refusal] if refusal else []
-                self.audited += [audited] if audited else []
+                self.decided.refusals += [audited] if audited else []
             case Woken(key) if key in self.work:
                 work = self.work[key]
                 work.take(Due(at=self.at))
                 work.take(Deadline(at=self.at))
             case Ordered(order):
-                self.orders.append((order.order_id, self._order(order)))
+                self.decided.orders.append((order.order_id, self._order(order)))
             case _:
                 pass
 
@@ -192,7 +157,7 @@ class _Session:
         command, letter = item.command, item.letter
         work = self.work.get((command.tenant_id, command.saga_id)) if command else None
         if command is None or work is None:
-            self.letters.append(letter)
+            self.decided.letters.append(letter)
             return
         news = DeadLettered(
             at=self.at,
@@ -204,7 +169,7 @@ class _Session:
         work.take(news)
         # A saga that goes on, or turns back, by itself needs nobody: the letter is kept, but not open.
         waits = orders.stands(work.state, (command.step, command.direction, command.attempt))
-        self.letters.append(letter if waits else replace(letter, status="moot"))
+        self.decided.letters.append(letter if waits else replace(letter, status="moot"))
 
     def _order(self, order: Order) -> str:
         work = self.work.get(order.key) if order.key else None
@@ -215,7 +180,7 @@ class _Session:
             return f"refused: the saga is {status}, and no more where it was when this was ordered"
         return "done" if work.take(orders.news_of(order, self.at)) else f"refused: the saga is {status}"
 
-    def _attach(self, work: _Work, item: Asked) -> None:
+    def _attach(self, work: Work, item: Asked) -> None:
         """The same request again: the same answer again. A saga of this very group speaks for itself."""
         if work.before.entries == 0:
             return
@@ -227,57 +192,36 @@ class _Session:
         if repeated is not None:
             outbox.send(*repeated)
 
-    async def _start(self, newcomers: list[SagaKey]) -> None:
-        turns = await self.group.turns(limit=self.around.limit, tenants={key[0] for key in newcomers})
+    async def _start(self, group: Group, newcomers: list[SagaKey]) -> None:
+        turns = await group.turns(limit=self.around.limit, tenants={key[0] for key in newcomers})
         chosen = starter.choose(turns, newcomers)
         unknown = set(chosen) - self.work.keys()
-        self._take_up(await self.group.load(unknown))
+        self._take_up(await group.load(unknown))
         for key in chosen:
             self.work[key].take(Start(at=self.at))
 
-    async def _save(self) -> None:
-        outbox = self.report.outbox
-        changed = [work for work in self.work.values() if work.entries]
-        await self.group.save(
-            [
-                Change(
-                    before=work.before,
-                    entries=tuple(work.entries),
-                    state=work.state,
-                    in_flight=starter.takes_place(work.saga, work.state),
-                )
-                for work in changed
-            ]
-        )
+    def _decide(self) -> Decided:
+        outbox, decided = self.report.outbox, self.decided
         for work in self.work.values():
             if work.sends:
-                outbox.send(*self._command(work))
-        for work in changed:
-            key = work.before.key
-            self.report.appended.append((key, work.saga, tuple(work.entries)))
+                outbox.send(*work.command)
+        for work in [work for work in self.work.values() if work.entries]:
+            self.report.appended.append((work.before.key, work.saga, work.entries))
             outbox.events += speech.events_of(work.saga, work.before, work.entries, work.state)
-            await self._letters_of(work)
-        if outbox.events:
-            await self.group.add_events(outbox.events)
-        if self.letters:
-            await self.group.bury(self.letters)
-        if self.audited:
-            await self.group.audit(self.audited)
-        if self.orders:
-            await self.group.finish_orders(self.orders)
+            decided.changes.append(work.change)
+            self._letters_of(work)
+        decided.events = outbox.events
+        return decided
 
-    def _command(self, work: _Work) -> tuple[str, Command]:
-        return speech.command_for(work.saga, work.before.key, work.before.request_id, work.state)
-
-    async def _letters_of(self, work: _Work) -> None:
+    def _letters_of(self, work: Work) -> None:
         """What is parked lies in the dead letters; what is parked no more leaves them, and says how. A cancel
         may find it in doubt and leave it where it is."""
         stays = work.state.status == "parked" and not any(isinstance(entry, Parked) for entry in work.entries)
         if work.before.state.status == "parked" and not stays:
-            await self.group.close_letters(work.before.key, letters.closing(work.entries))
+            self.decided.closed.append((work.before.key, letters.closing(work.entries)))
         for entry in work.entries:
             if isinstance(entry, Parked) and entry.error != "DeadLettered":
-                self.letters.append(letters.parked(self.around.new_id, *self._command(work), entry))
+                self.decided.letters.append(letters.parked(self.around.new_id, *work.command, entry))
 
 
 def _key_of(item: Item) -> SagaKey | None:

@@ -1,7 +1,7 @@
 """Dead letters, as the orchestrator makes them of what it could not read or carry out."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
@@ -86,7 +86,7 @@ def why_not_again(queue: str, routing_key: str | None, status: str, error: str) 
     return ""
 
 
-def closing(entries: list[Entry]) -> Literal["replayed", "resolved", "moot"]:
+def closing(entries: Sequence[Entry]) -> Literal["replayed", "resolved", "moot"]:
     """What became of the letters of a saga that is parked no more."""
     if any(isinstance(entry, ReplayOrdered) for entry in entries):
         return "replayed"

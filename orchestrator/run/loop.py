@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from contracts.process import crash, logs
-from contracts.process.postgres import AGAIN, AWAY, log_name
+from contracts.process.postgres import AWAY, log_name
 from orchestrator.observe import metrics
 from orchestrator.run import letters
-from orchestrator.run.group import Report, Surroundings, process
+from orchestrator.run.group import process
 from orchestrator.run.items import Answered, Asked, Item, Outbox, Woken, size
+from orchestrator.run.work import Report, Surroundings
+from orchestrator.store.errors import LOST_RACE
 from orchestrator.store.port import Letter, SagaKey
 
 log = logs.get("orchestrator")
@@ -21,7 +23,7 @@ PAUSE = 0.5
 """Seconds between tries while the database is away."""
 
 LUCK = 5
-"""Tries of a group that lost a race (deadlock, serialization) before it is taken apart."""
+"""Tries of a group that lost a race (a log that grew meanwhile, a deadlock) before it is taken apart."""
 
 MOST_BYTES = 8_000_000
 """Of messages in one group. What is not understood is stored as it came, and may be large: one statement that
@@ -44,7 +46,7 @@ class Loop:
     around: Surroundings
     publish: Publish
     tell: Tell
-    most: int = 200
+    most: int = 400
     """Items in one group."""
     inbox: "asyncio.Queue[_Delivered]" = field(default_factory=asyncio.Queue)
     woken: set[SagaKey] = field(default_factory=set)
@@ -72,7 +74,8 @@ class Loop:
             self.woken.difference_update(fresh)
 
     async def run(self) -> None:
-        """One group after another, for ever. Several may run side by side: sagas are locked in one order."""
+        """One group after another, for ever. Several may run side by side: of two that move one saga, one is
+        repeated."""
         while True:
             taken = await self._take()
             items = [item for each in taken for item in each.items]
@@ -101,7 +104,7 @@ class Loop:
         while True:
             try:
                 return await self._group(items)
-            except (*AWAY, *AGAIN) as error:
+            except (*AWAY, *LOST_RACE) as error:
                 log.warning(log_name(error), **logs.fault(error))
                 await asyncio.sleep(PAUSE)
                 # The commit may have succeeded with nobody there to hear it, as in a crash.
@@ -114,7 +117,7 @@ class Loop:
                 return await process(self.around, items)
             except AWAY:
                 raise
-            except AGAIN as error:
+            except LOST_RACE as error:
                 log.info("group_repeated", **logs.fault(error))
                 unlucky = error
             except Exception as error:  # noqa: BLE001 - one item is at fault: it must not stop the others
@@ -157,7 +160,7 @@ class Loop:
                 await group.bury([letter])
                 crash.point("group.failed", "commit")
             crash.point("group.failed", "committed")
-        except (*AWAY, *AGAIN):
+        except (*AWAY, *LOST_RACE):
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this letter
             log.warning("burial_failed", queue=letter.queue, **logs.fault(error))

@@ -1,18 +1,40 @@
-"""From what a group appended to counters and log lines: one line for each turn of events."""
+"""From what a group appended to counters and log lines: a line for each turn of events that is not the usual
+one, and for each entry at the level debug."""
 
+import logging
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from prometheus_client import Counter as Metric
+
 from contracts.process import logs
 from orchestrator.core.definition import Saga
-from orchestrator.core.log import Ended, Entry, Failed, Parked, Resent, Started, Succeeded
+from orchestrator.core.log import (
+    Accepted,
+    Ended,
+    Entry,
+    Failed,
+    Parked,
+    Requested,
+    Resent,
+    Started,
+    Succeeded,
+)
 from orchestrator.observe import metrics
-from orchestrator.run.group import Report
+from orchestrator.run.work import Report
 from orchestrator.store.port import Gauges, SagaKey
 
 ALERT_AFTER_RESENDS = 3
 
+USUAL = (Accepted, Started, Requested, Succeeded)
+"""Nobody reads of these line by line, and every saga has a dozen."""
+
 log = logs.get("orchestrator")
+
+
+Counts = Counter[tuple[Metric, tuple[str, ...]]]
+"""By metric and the values of its labels."""
 
 
 def tell(report: Report) -> None:
@@ -23,21 +45,40 @@ def tell(report: Report) -> None:
     if report.foreign:
         metrics.FOREIGN.inc(report.foreign)
         log.warning("reply_for_foreign_saga", count=report.foreign)
+    counts, everything = Counts(), log.is_enabled_for(logging.DEBUG)
     for key, saga, entries in report.appended:
         for entry in entries:
-            _entry(key, saga, entry)
+            _count(counts, saga, entry)
+            if everything or not isinstance(entry, USUAL):
+                _say(key, entry)
+    for (metric, labels), times in counts.items():
+        metric.labels(*labels).inc(times)
 
 
-def _entry(key: SagaKey, saga: Saga, entry: Entry) -> None:
-    ids: dict[str, Any] = {"tenant": key[0], "saga": str(key[1])}
+def _count(counts: Counts, saga: Saga, entry: Entry) -> None:
     match entry:
         case Started():
-            metrics.STARTED.labels(saga.name).inc()
+            counts[metrics.STARTED, (saga.name,)] += 1
         case Succeeded():
-            metrics.ATTEMPTS.labels(entry.step, entry.direction, "done").inc()
-            log.debug("step_done", **ids, step=entry.step, attempt=entry.attempt)
+            counts[metrics.ATTEMPTS, (entry.step, entry.direction, "done")] += 1
         case Failed():
-            metrics.ATTEMPTS.labels(entry.step, entry.direction, entry.verdict).inc()
+            counts[metrics.ATTEMPTS, (entry.step, entry.direction, entry.verdict)] += 1
+        case Resent():
+            counts[metrics.RESENT, (entry.step,)] += 1
+            if entry.times >= ALERT_AFTER_RESENDS:
+                counts[metrics.UNANSWERED, (entry.step,)] += 1
+        case Parked():
+            counts[metrics.PARKED, (saga.name, entry.step, entry.direction)] += 1
+        case Ended():
+            counts[metrics.ENDED, (saga.name, entry.outcome)] += 1
+        case _:
+            pass
+
+
+def _say(key: SagaKey, entry: Entry) -> None:
+    ids: dict[str, Any] = {"tenant": key[0], "saga": str(key[1])}
+    match entry:
+        case Failed():
             log.info(
                 "step_failed",
                 **ids,
@@ -46,17 +87,16 @@ def _entry(key: SagaKey, saga: Saga, entry: Entry) -> None:
                 verdict=entry.verdict,
                 error=entry.error,
             )
-        case Resent():
-            metrics.RESENT.labels(entry.step).inc()
-            if entry.times >= ALERT_AFTER_RESENDS:
-                metrics.UNANSWERED.labels(entry.step).inc()
-                log.warning("no_answer", **ids, step=entry.step, attempt=entry.attempt, times=entry.times)
+        case Resent() if entry.times >= ALERT_AFTER_RESENDS:
+            log.warning("no_answer", **ids, step=entry.step, attempt=entry.attempt, times=entry.times)
         case Parked():
-            metrics.PARKED.labels(saga.name, entry.step, entry.direction).inc()
             log.warning("parked", **ids, step=entry.step, attempt=entry.attempt, error=entry.error)
-        case Ended():
-            metrics.ENDED.labels(saga.name, entry.outcome).inc()
+        case Ended(outcome="rolled_back"):
             log.info("ended", **ids, outcome=entry.outcome)
+        case Ended():
+            log.debug("ended", **ids, outcome=entry.outcome)
+        case Succeeded():
+            log.debug("step_done", **ids, step=entry.step, attempt=entry.attempt)
         case _:
             log.debug(entry.kind, **ids)
 

@@ -4,7 +4,6 @@ Postgres stores no NUL character in text or jsonb: it becomes U+FFFD, the sign f
 """
 
 import re
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -15,6 +14,7 @@ from orchestrator.core.state import State
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
 _REQUEST: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+_REQUEST_OF_STATE = {"request"}
 
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
@@ -22,11 +22,13 @@ _ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 def state_text(state: State) -> str:
     """Without the request, which never changes and is kept beside the state."""
-    return _without_nul(_STATE.dump_json(replace(state, request={}), exclude_defaults=True).decode())
+    return _without_nul(_STATE.dump_json(state, exclude=_REQUEST_OF_STATE, exclude_defaults=True).decode())
 
 
 def read_state(text: str, request: dict[str, Any]) -> State:
-    return replace(_STATE.validate_json(text), request=request)
+    state = _STATE.validate_json(text)
+    object.__setattr__(state, "request", request)  # nobody has seen it yet; to replace it copies every field
+    return state
 
 
 def entry_text(entry: Entry) -> str:

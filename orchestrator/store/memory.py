@@ -1,7 +1,7 @@
 """The store in memory, for tests and the simulation: the same promises, no chance and no clock of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -10,7 +10,18 @@ from uuid import UUID
 
 from orchestrator.store.memory_group import MemoryGroup
 from orchestrator.store.memory_tables import Tables, Tenant
-from orchestrator.store.port import EventOut, Gauges, Group, Letter, Order, SagaKey, SagaVersion
+from orchestrator.store.port import (
+    Change,
+    EventOut,
+    Foreign,
+    Gauges,
+    Group,
+    Letter,
+    Order,
+    SagaKey,
+    SagaVersion,
+    Stored,
+)
 from orchestrator.store.wake import needed_at
 
 
@@ -49,6 +60,13 @@ class MemoryStore:
     async def group(self) -> AsyncIterator[Group]:
         async with self._writing() as tables:
             yield MemoryGroup(tables, self._clock(), self._versions)
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        return await MemoryGroup(self._tables, self._clock(), self._versions).load(keys)
+
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
+        async with self.group() as group:
+            await group.save(changes, events)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Tables]:

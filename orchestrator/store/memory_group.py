@@ -76,7 +76,7 @@ class MemoryGroup:
         room = {tenant_id: rooms[tenant_id] for tenant_id in sorted(asked) if tenant_id in rooms}
         return Turns(free=free, room=room, waiting=waiting)
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
         """Raises LogConflict. Changes without entries say nothing and are left out."""
         sagas = self._tables.sagas
         for change in changes:
@@ -86,8 +86,6 @@ class MemoryGroup:
             if change.before.entries != (0 if row is None else len(row.log)):
                 raise LogConflict
             sagas[key] = new_row(change) if row is None else moved_row(row, change)
-
-    async def add_events(self, events: Sequence[EventOut]) -> None:
         for event in events:
             plain = replace(event, body=storable(event.body))
             self._tables.events.setdefault(event.event_id, (plain, self._now))

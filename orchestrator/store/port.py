@@ -12,7 +12,7 @@ from orchestrator.core.log import Entry
 from orchestrator.core.state import State
 
 SagaKey = tuple[str, UUID]
-"""(tenant_id, saga_id); sagas are always locked in the order of their keys."""
+"""(tenant_id, saga_id); sagas are always written in the order of their keys."""
 
 SagaVersion = tuple[str, int]
 """(saga, version)"""
@@ -185,7 +185,8 @@ class Group(Protocol):
         ...
 
     async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
-        """Locks these sagas in key order until the end of the group; ones that do not exist are left out."""
+        """As they stand; ones that do not exist are left out. Nothing is locked: `save` refuses what was
+        decided on a state that is not the last one."""
         ...
 
     async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
@@ -193,12 +194,11 @@ class Group(Protocol):
         `waiting`. The waiting sagas are locked; ones locked by another group are passed over."""
         ...
 
-    async def save(self, changes: Sequence[Change]) -> None:
-        """Appends to the logs and saves the states. A change whose log is longer than `before` says raises
-        and rolls back: somebody else wrote without the lock."""
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
+        """Appends to the logs, saves the states, and keeps the events until they are deleted. Raises
+        LogConflict, and the group is lost, if a log is not as long as its change says: somebody else was
+        faster."""
         ...
-
-    async def add_events(self, events: Sequence[EventOut]) -> None: ...
 
     async def bury(self, letters: Sequence[Letter]) -> None: ...
 
@@ -222,6 +222,14 @@ class Store(Protocol):
     not due, get no turn, and what was ordered for them stays."""
 
     def group(self) -> AbstractAsyncContextManager[Group]: ...
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        """As a group does."""
+        ...
+
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
+        """As a group that does nothing else, in less time."""
+        ...
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:
         """Sagas whose wake time has come, oldest first. One found early (its due time and deadline lie ahead)

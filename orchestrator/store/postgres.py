@@ -1,6 +1,6 @@
 """The store on Postgres."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -8,23 +8,47 @@ from uuid import UUID
 
 from contracts.process.postgres import Database
 from orchestrator.store import postgres_rows as rows
-from orchestrator.store.port import EventOut, Gauges, Group, Order, SagaKey, SagaVersion
+from orchestrator.store.known import Known
+from orchestrator.store.port import (
+    Change,
+    EventOut,
+    Foreign,
+    Gauges,
+    Group,
+    Order,
+    SagaKey,
+    SagaVersion,
+    Stored,
+)
 from orchestrator.store.postgres_group import PostgresGroup
 from orchestrator.store.statements import Statements
 
 
 class PostgresStore:
     def __init__(self, database: Database, *, versions: Collection[SagaVersion]) -> None:
-        """A database whose connections belong to the role leadsaga_engine. `versions`: those it may offer."""
+        """A database whose connections belong to the role leadsaga_engine, and look for rows BY_INDEX.
+        `versions`: those it may offer."""
         self._database = database
         self._versions = frozenset(versions)
+        self._known_sagas = Known()
 
     @asynccontextmanager
     async def group(self) -> AsyncIterator[Group]:
         """Errors of the database pass through; contracts.process.postgres says which are worth a retry."""
         async with self._database.transaction(name="group") as connection:
-            await Statements(connection).execute("settings")
-            yield PostgresGroup(connection, self._versions)
+            group = PostgresGroup(connection, self._versions, self._known_sagas)
+            yield group
+        self._known_sagas.learn(group.saved)
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        async with self._database.alone() as connection:
+            return await PostgresGroup(connection, self._versions, self._known_sagas).load(keys)
+
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
+        async with self._database.alone() as connection:
+            group = PostgresGroup(connection, self._versions, self._known_sagas)
+            await group.save(changes, events)
+        self._known_sagas.learn(group.saved)
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:
         return [rows.key(record) for record in await self._fetch("due", now, limit, self._known)]
@@ -53,6 +77,4 @@ class PostgresStore:
 
     async def _fetch(self, statement: str, *parameters: Any) -> list[Any]:
         async with self._database.transaction(name=f"store.{statement}") as connection:
-            statements = Statements(connection)
-            await statements.execute("settings")
-            return await statements.fetch(statement, *parameters)
+            return await Statements(connection).fetch(statement, *parameters)

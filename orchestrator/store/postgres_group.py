@@ -1,14 +1,18 @@
 """One transaction of the orchestrator on Postgres: a statement for each kind of work, however many sagas."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
+
+import asyncpg
 
 from contracts.names import REPLIES
 from orchestrator.store import postgres_rows as rows
 from orchestrator.store.admission import Remembered, RequestKey, judge, key_of
 from orchestrator.store.codec import storable
 from orchestrator.store.errors import LogConflict
+from orchestrator.store.known import Known
 from orchestrator.store.letters import seen_again
 from orchestrator.store.port import (
     Admission,
@@ -29,31 +33,24 @@ from orchestrator.store.turns import shares
 
 
 class PostgresGroup:
-    def __init__(self, connection: Any, versions: Collection[SagaVersion]) -> None:
-        """A connection inside a transaction that began with the statement `settings`."""
+    def __init__(self, connection: Any, versions: Collection[SagaVersion], known: Known) -> None:
+        """A connection inside a transaction; for `load`, or `save`, alone it may be outside of one."""
         self.connection = connection
+        self.known = known
+        self.saved: list[Change] = []
         self._statements = Statements(connection)
         self.versions = versions
 
     async def admit(self, requests: Sequence[Incoming]) -> list[Admission]:
         if not requests:
             return []
-        ids = sorted({request.tenant_id for request in requests})
-        found = await self._statements.fetch("tenants", ids)
-        tenants = {record["tenant_id"]: record["status"] for record in found}
-        inserted = await self._remember(requests, tenants)
-        others = {key_of(request) for request in requests if request.tenant_id in tenants} - inserted
-        return judge(requests, remembered=await self._remembered(others), tenants=tenants)
-
-    async def _remember(self, requests: Sequence[Incoming], tenants: Mapping[str, str]) -> set[RequestKey]:
         firsts: dict[RequestKey, Incoming] = {}
         for request in requests:
-            if tenants.get(request.tenant_id) == "active":
-                firsts.setdefault(key_of(request), request)
-        if not firsts:
-            return set()
-        inserted = await self._statements.fetch("remember_requests", *rows.of_requests(firsts.values()))
-        return {rows.request_key(record) for record in inserted}
+            firsts.setdefault(key_of(request), request)
+        found = await self._statements.fetch("admit", *rows.of_requests(firsts.values()))
+        tenants = {record["tenant_id"]: record["status"] for record in found}
+        others = {rows.request_key(record) for record in found if not record["new"]}
+        return judge(requests, remembered=await self._remembered(others), tenants=tenants)
 
     async def _remembered(self, wanted: Collection[RequestKey]) -> dict[RequestKey, Remembered]:
         if not wanted:
@@ -68,8 +65,10 @@ class PostgresGroup:
     async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
         if not keys:
             return {}
-        found = await self._statements.fetch("load", *rows.columns(set(keys)))
-        return {rows.key(record): rows.stored(record, self.versions) for record in found}
+        known = self.known.among(keys)
+        lengths = [(*key, known[key].entries if key in known else 0) for key in set(keys)]
+        found = await self._statements.fetch("load", *rows.columns(lengths))
+        return {rows.key(record): rows.stored(record, self.versions, known) for record in found}
 
     async def turns(self, *, limit: int, tenants: Collection[str]) -> Turns:
         """Waits for other groups that give turns, so call it after `admit` and `load`."""
@@ -93,25 +92,19 @@ class PostgresGroup:
         taken = await self._statements.fetch("turns", *columns, free, rows.of_versions(self.versions))
         return tuple(rows.key(record) for record in taken)
 
-    async def save(self, changes: Sequence[Change]) -> None:
+    async def save(self, changes: Sequence[Change], events: Sequence[EventOut] = ()) -> None:
         """Raises LogConflict. Changes without entries say nothing and are left out."""
-        changes = [change for change in changes if change.entries]
+        changes = sorted((each for each in changes if each.entries), key=lambda each: each.before.key)
+        if not changes and not events:
+            return
         new = [change for change in changes if change.before.entries == 0]
         moved = [change for change in changes if change.before.entries > 0]
-        if new:
-            await self._expect(len(new), "create", rows.of_new(new))
-        if moved:
-            await self._expect(len(moved), "update", rows.of_moved(moved))
-        if changes:
-            await self._statements.execute("append", *rows.of_entries(changes))
-
-    async def _expect(self, count: int, statement: str, parameters: rows.Columns) -> None:
-        if await self._statements.execute(statement, *parameters) != count:
-            raise LogConflict
-
-    async def add_events(self, events: Sequence[EventOut]) -> None:
-        if events:
-            await self._statements.execute("add_events", *rows.of_events(events))
+        columns = (rows.of_new(new), rows.of_moved(moved), rows.of_entries(changes), rows.of_events(events))
+        try:
+            await self._statements.execute("save", *chain(*columns))
+        except (asyncpg.SerializationError, asyncpg.UniqueViolationError) as error:
+            raise LogConflict from error
+        self.saved += changes
 
     async def bury(self, letters: Sequence[Letter]) -> None:
         each: dict[tuple[str, str], Letter] = {}

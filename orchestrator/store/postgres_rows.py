@@ -1,6 +1,6 @@
 """What statements take and give: parallel arrays in, records out."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
 from contracts.ids import Direction
@@ -25,9 +25,9 @@ Columns = list[list[Any]]
 """One list for each parameter of a statement, all of the same length."""
 
 
-def columns(rows: Collection[tuple[Any, ...]]) -> Columns:
-    """Turns rows, of which there must be one at least, on their side."""
-    return [list(column) for column in zip(*rows, strict=True)]
+def columns(rows: Collection[tuple[Any, ...]], width: int = 0) -> Columns:
+    """Turns rows on their side. When there may be none, `width` says how long one would be."""
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
 
 
 def of_requests(requests: Collection[Incoming]) -> Columns:
@@ -52,7 +52,8 @@ def of_new(changes: Sequence[Change]) -> Columns:
                 c.entries[-1].at,
             )
             for c in changes
-        ]
+        ],
+        width=13,
     )
 
 
@@ -70,7 +71,8 @@ def of_moved(changes: Sequence[Change]) -> Columns:
                 c.entries[-1].at,
             )
             for c in changes
-        ]
+        ],
+        width=9,
     )
 
 
@@ -80,12 +82,14 @@ def of_entries(changes: Sequence[Change]) -> Columns:
             (*c.before.key, seq, entry.at, entry.kind, codec.entry_text(entry))
             for c in changes
             for seq, entry in enumerate(c.entries, start=c.before.entries + 1)
-        ]
+        ],
+        width=6,
     )
 
 
 def of_events(events: Collection[EventOut]) -> Columns:
-    return columns([(e.event_id, e.tenant_id, e.event, codec.storable(e.body)) for e in events])
+    said = [(e.event_id, e.tenant_id, e.event, codec.storable(e.body)) for e in events]
+    return columns(said, width=4)
 
 
 def of_refusals(refusals: Collection[Refusal]) -> Columns:
@@ -146,9 +150,14 @@ def remembered(record: Any) -> Remembered:
     return Remembered(record["content_hash"], record["saga_id"])
 
 
-def stored(record: Any, versions: Container[SagaVersion]) -> Stored | Foreign:
+def stored(
+    record: Any, versions: Container[SagaVersion], known: Mapping[SagaKey, Stored]
+) -> Stored | Foreign:
+    """`known`: the sagas of which the record says no more than that they still stand there."""
     if (record["saga"], record["version"]) not in versions:
         return Foreign(key(record))
+    if record["state"] is None:
+        return known[key(record)]
     request = codec.read_request(record["request"])
     return Stored(
         key=key(record),

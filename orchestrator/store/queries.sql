@@ -1,24 +1,24 @@
 -- Every statement of the orchestrator. They work on whole groups: parameters are parallel arrays.
--- They run in a transaction that began with `settings`, as the role leadsaga_engine.
+-- They run as the role leadsaga_engine, in sessions that never plan to read a whole table (BY_INDEX in contracts/process/postgres.py).
 -- Sagas of versions that the process does not know ('lead v2' is not among the known) are passed over, not counted
 -- among those that wait, and left to a process of another release; in flight they count like any other.
 
--- name: settings
--- A plan is kept, and one made while a table was new would scan all of it once it has grown: none may scan whole tables.
-SET LOCAL enable_seqscan = off;
-
--- name: tenants
--- The status of the tenants that exist.
-SELECT tenant_id, status FROM tenants WHERE tenant_id = ANY ($1::text[]);
-
--- name: remember_requests
--- New requests; one that another group is just writing is waited for. In key order, so that two groups cannot wait for each other.
-INSERT INTO requests (tenant_id, saga, request_id, content_hash, saga_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[])
-    AS n (tenant_id, saga, request_id, content_hash, saga_id)
-ORDER BY n.tenant_id, n.saga, n.request_id
-ON CONFLICT (tenant_id, saga, request_id) DO NOTHING
-RETURNING tenant_id, saga, request_id;
+-- name: admit
+-- The status of the tenants that exist, and whether a request is new; one that another group is just writing is waited for.
+-- In key order, so that two groups cannot wait for each other. Only active tenants begin anything.
+WITH wanted AS (
+    SELECT n.tenant_id, n.saga, n.request_id, n.content_hash, n.saga_id, t.status
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::uuid[])
+        AS n (tenant_id, saga, request_id, content_hash, saga_id)
+    JOIN tenants t ON t.tenant_id = n.tenant_id
+), remembered AS (
+    INSERT INTO requests (tenant_id, saga, request_id, content_hash, saga_id)
+    SELECT w.tenant_id, w.saga, w.request_id, w.content_hash, w.saga_id FROM wanted w WHERE w.status = 'active'
+    ORDER BY w.tenant_id, w.saga, w.request_id
+    ON CONFLICT (tenant_id, saga, request_id) DO NOTHING
+    RETURNING saga_id
+)
+SELECT w.tenant_id, w.saga, w.request_id, w.status, w.saga_id IN (SELECT saga_id FROM remembered) AS new FROM wanted w;
 
 -- name: requests
 -- What is remembered of requests.
@@ -27,43 +27,54 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, saga, request_i
 JOIN requests r ON (r.tenant_id, r.saga, r.request_id) = (k.tenant_id, k.saga, k.request_id);
 
 -- name: load
--- Locks sagas in key order and reads them.
-SELECT s.tenant_id, s.saga_id, s.saga, s.version, s.request_id, s.entries, s.request::text, s.state::text
-FROM unnest($1::text[], $2::uuid[]) AS k (tenant_id, saga_id)
-JOIN sagas s ON (s.tenant_id, s.saga_id) = (k.tenant_id, k.saga_id)
-ORDER BY s.tenant_id, s.saga_id
-FOR NO KEY UPDATE OF s;
+-- Sagas as they stand; of one whose log is as long as is known, not even that.
+-- Nothing is locked: `save` sees whether it is still so.
+SELECT s.tenant_id, s.saga_id, s.saga, s.version, s.request_id, s.entries,
+       CASE WHEN s.entries <> k.known THEN s.request::text END AS request,
+       CASE WHEN s.entries <> k.known THEN s.state::text END AS state
+FROM unnest($1::text[], $2::uuid[], $3::int[]) AS k (tenant_id, saga_id, known)
+JOIN sagas s ON (s.tenant_id, s.saga_id) = (k.tenant_id, k.saga_id);
 
--- name: create
--- New sagas. One that exists already is left alone, and missing in the count of rows.
-INSERT INTO sagas (tenant_id, saga_id, saga, version, request_id, request, status, state, entries, in_flight, wake_at,
-                   created_at, updated_at)
-SELECT n.tenant_id, n.saga_id, n.saga, n.version, n.request_id, n.request::jsonb, n.status, n.state::jsonb, n.entries,
-       n.in_flight, n.wake_at, n.created_at, n.updated_at
-FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[],
-            $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
-    AS n (tenant_id, saga_id, saga, version, request_id, request, status, state, entries,
-          in_flight, wake_at, created_at, updated_at)
-ORDER BY n.tenant_id, n.saga_id
-ON CONFLICT (tenant_id, saga_id) DO NOTHING;
-
--- name: update
--- Where sagas stand now, if their log is as long as expected. The usual step changes no indexed column: the wake time may stay early.
-UPDATE sagas s
-SET status = n.status, state = n.state::jsonb, entries = n.entries, in_flight = n.in_flight, updated_at = n.updated_at,
-    wake_at = CASE WHEN n.needed_at IS NULL OR n.status <> s.status THEN n.needed_at
-                   ELSE least(s.wake_at, n.needed_at) END
-FROM unnest($1::text[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::int[], $7::boolean[], $8::timestamptz[],
-            $9::timestamptz[])
-    AS n (tenant_id, saga_id, before, status, state, entries, in_flight, needed_at, updated_at)
-WHERE (s.tenant_id, s.saga_id) = (n.tenant_id, n.saga_id) AND s.entries = n.before;
-
--- name: append
--- New entries of the transaction log.
-INSERT INTO saga_log (tenant_id, saga_id, seq, at, kind, entry)
-SELECT n.tenant_id, n.saga_id, n.seq, n.at, n.kind, n.entry::jsonb
-FROM unnest($1::text[], $2::uuid[], $3::int[], $4::timestamptz[], $5::text[], $6::text[])
-    AS n (tenant_id, saga_id, seq, at, kind, entry);
+-- name: save
+-- What a group decided: sagas begin and go on, their logs grow, upstream is to hear of it.
+-- One that exists already does not begin; one goes on if its log is as long as expected; unless all of them do, nothing
+-- happens. Only this statement writes sagas or logs, so the logs need no reference, which would cost as much as they do.
+-- The usual step changes no indexed column: the wake time may stay early.
+WITH began AS (
+    INSERT INTO sagas (tenant_id, saga_id, saga, version, request_id, request, status, state, entries, in_flight, wake_at,
+                       created_at, updated_at)
+    SELECT n.tenant_id, n.saga_id, n.saga, n.version, n.request_id, n.request::jsonb, n.status, n.state::jsonb, n.entries,
+           n.in_flight, n.wake_at, n.created_at, n.updated_at
+    FROM unnest($1::text[], $2::uuid[], $3::text[], $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[],
+                $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::timestamptz[])
+        AS n (tenant_id, saga_id, saga, version, request_id, request, status, state, entries,
+              in_flight, wake_at, created_at, updated_at)
+    ORDER BY n.tenant_id, n.saga_id
+    ON CONFLICT (tenant_id, saga_id) DO NOTHING
+    RETURNING saga_id
+), went_on AS (
+    UPDATE sagas s
+    SET status = n.status, state = n.state::jsonb, entries = n.entries, in_flight = n.in_flight, updated_at = n.updated_at,
+        wake_at = CASE WHEN n.needed_at IS NULL OR n.status <> s.status THEN n.needed_at
+                       ELSE least(s.wake_at, n.needed_at) END
+    FROM unnest($14::text[], $15::uuid[], $16::int[], $17::text[], $18::text[], $19::int[], $20::boolean[],
+                $21::timestamptz[], $22::timestamptz[])
+        AS n (tenant_id, saga_id, before, status, state, entries, in_flight, needed_at, updated_at)
+    WHERE (s.tenant_id, s.saga_id) = (n.tenant_id, n.saga_id) AND s.entries = n.before
+    RETURNING s.saga_id
+), appended AS (
+    INSERT INTO saga_log (tenant_id, saga_id, seq, at, kind, entry)
+    SELECT n.tenant_id, n.saga_id, n.seq, n.at, n.kind, n.entry::jsonb
+    FROM unnest($23::text[], $24::uuid[], $25::int[], $26::timestamptz[], $27::text[], $28::text[])
+        AS n (tenant_id, saga_id, seq, at, kind, entry)
+), told AS (
+    INSERT INTO events_out (event_id, tenant_id, event, body)
+    SELECT * FROM unnest($29::uuid[], $30::text[], $31::text[], $32::text[]) AS n (event_id, tenant_id, event, body)
+    ORDER BY n.event_id
+    ON CONFLICT (event_id) DO NOTHING
+)
+SELECT expect_all((SELECT count(*) FROM began), cardinality($1)),
+       expect_all((SELECT count(*) FROM went_on), cardinality($14));
 
 -- name: history
 -- The transaction log of one saga.
@@ -95,7 +106,7 @@ LEFT JOIN flying f USING (tenant_id)
 WHERE t.tenant_id IN (SELECT tenant_id FROM wanted);
 
 -- name: turns
--- Locks waiting sagas: the tenant with the fewest in flight first, the oldest saga first. Ids grow with time.
+-- Locks waiting sagas, so that nobody else begins them: the tenant with the fewest in flight first, the oldest saga first. Ids grow with time.
 SELECT turn.tenant_id, taken.saga_id
 FROM (
     SELECT k.tenant_id, line.saga_id, k.flying + line.place AS place
@@ -134,13 +145,6 @@ UPDATE sagas s
 SET wake_at = least((s.state ->> 'due_at')::timestamptz, (s.state ->> 'deadline_at')::timestamptz)
 FROM locked
 WHERE (s.tenant_id, s.saga_id) = (locked.tenant_id, locked.saga_id) AND s.wake_at <= $3;
-
--- name: add_events
--- What upstream is to hear.
-INSERT INTO events_out (event_id, tenant_id, event, body)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS n (event_id, tenant_id, event, body)
-ORDER BY n.event_id
-ON CONFLICT (event_id) DO NOTHING;
 
 -- name: events_before
 -- Events that should have left long ago.

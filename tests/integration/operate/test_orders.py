@@ -15,7 +15,8 @@ from orchestrator.core.news import DeadLettered
 from orchestrator.operate.errors import Refused
 from orchestrator.operate.orders import Ordered, order
 from orchestrator.run import items
-from orchestrator.run.group import Surroundings, process
+from orchestrator.run.group import process
+from orchestrator.run.work import Surroundings
 from orchestrator.sagas import sagas
 from orchestrator.sagas.lead import LEAD
 from orchestrator.store.port import SagaKey

@@ -5,12 +5,16 @@ import asyncio
 import asyncpg
 import pytest
 
+from orchestrator.core.state import replay
+from orchestrator.sagas.lead import LEAD
+from orchestrator.store.errors import LogConflict
 from orchestrator.store.port import Admitted, Attached, Group
+from orchestrator.store.postgres import PostgresStore
 from orchestrator.store.postgres_group import PostgresGroup
 from orchestrator.store.queries import QUERIES
 from tests.kit.store_postgres import PostgresWorld
 from tests.kit.store_suite import StoreSuite
-from tests.kit.store_world import MINUTE, NOON, begin, done, incoming, saga_id, start, tell, tell_in
+from tests.kit.store_world import MINUTE, NOON, begin, change, done, incoming, saga_id, start, tell, tell_in
 
 pytestmark = pytest.mark.services
 
@@ -22,11 +26,8 @@ class TestPostgresStore(StoreSuite):
 async def test_the_engine_may_run_every_statement(world: PostgresWorld) -> None:
     async with world.engine.transaction() as connection:
         for query in QUERIES.values():
-            if query.name == "settings":
-                await connection.execute(query.sql)
-            else:
-                prepared = await connection.prepare(query.sql)
-                assert query.sql == prepared.get_query()
+            prepared = await connection.prepare(query.sql)
+            assert query.sql == prepared.get_query()
 
 
 @pytest.mark.parametrize("name", ["leads", "ledger", "holds", "effects", "discord_webhooks", "model_calls"])
@@ -65,25 +66,26 @@ async def test_a_request_that_another_group_is_admitting_is_waited_for(world: Po
     assert [Attached(("acme", saga_id(1)))] == await waiting
 
 
-async def test_a_group_waits_for_sagas_that_another_group_has_loaded_and_sees_its_changes(
+async def test_a_group_waits_for_one_that_is_moving_the_same_saga_and_is_refused(
     world: PostgresWorld,
 ) -> None:
     await world.add_tenant("acme")
     (key,) = await begin(world, incoming(1))
     async with world.store.group() as group:
         await tell_in(group, [key], start())
-        waiting = asyncio.create_task(tell(world, [key], done("reserve_quota")))
+        waiting = asyncio.create_task(tell(world, [key], start()))
         await blocked(world)
-    await waiting
-    assert "succeeded" in [entry.kind for entry in await world.history(key)]
+    with pytest.raises(LogConflict):
+        await waiting
+    assert ["accepted", "started", "requested"] == [entry.kind for entry in await world.history(key)]
 
 
-async def test_turns_pass_over_sagas_that_another_group_has_locked(world: PostgresWorld) -> None:
+async def test_turns_pass_over_sagas_that_another_group_is_moving(world: PostgresWorld) -> None:
     await world.add_tenant("acme")
     await world.add_tenant("blue")
     one, two, _ = await begin(world, incoming(1), incoming(2), incoming(3, tenant="blue"))
     async with world.store.group() as group, world.store.group() as starter:
-        await group.load([one])
+        await tell_in(group, [one], start())
         turns = await starter.turns(limit=2, tenants=[])
     assert (("blue", saga_id(3)), two) == turns.waiting
 
@@ -120,3 +122,43 @@ async def test_a_usual_step_leaves_the_indexes_of_its_saga_alone(world: Postgres
         await tell_in(group, keys, done("reserve_quota"))
         all_after, hot_after = await updates(group)
     assert (3, 3) == (all_after - all_before, hot_after - hot_before)
+
+
+async def test_what_a_process_knows_of_a_saga_is_not_believed_once_another_one_has_moved_it(
+    world: PostgresWorld,
+) -> None:
+    await world.add_tenant("acme")
+    (key,) = await begin(world, incoming(1))
+    other = PostgresStore(world.engine, versions=[("lead", 1)])
+    for step in ("reserve_quota", "generate_leads", "record_usage"):
+        for store in (world.store, other):
+            stored = (await store.load([key]))[key]
+            assert replay(LEAD, await world.history(key)) == stored.state
+        await other.save([change(LEAD, stored, start() if stored.entries == 1 else done(step))])
+
+
+async def test_what_a_group_wrote_and_took_back_is_not_known(world: PostgresWorld) -> None:
+    await world.add_tenant("acme")
+    (key,) = await begin(world, incoming(1))
+
+    async def move_and_fail() -> None:
+        async with world.store.group() as group:
+            await tell_in(group, [key], start())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await move_and_fail()
+    stored = (await world.store.load([key]))[key]
+    assert (1, "waiting") == (stored.entries, stored.state.status)
+
+
+async def test_of_a_saga_that_a_process_wrote_last_nothing_but_the_length_of_its_log_is_read(
+    world: PostgresWorld,
+) -> None:
+    await world.add_tenant("acme")
+    (key,) = await begin(world, incoming(1))
+    await world.owner.pool.execute("UPDATE leadsaga.sagas SET state = '{}'")
+    stored = (await world.store.load([key]))[key]
+    assert "waiting" == stored.state.status
+    fresh = PostgresStore(world.engine, versions=[("lead", 1)])
+    assert "new" == (await fresh.load([key]))[key].state.status

@@ -2,8 +2,9 @@
 
 from uuid import UUID
 
+from contracts.bundle import MOST_BYTES, bundles, decode, joined
 from contracts.messages import Command
-from orchestrator.bus.publish import MOST_BYTES, bundle_bounds, bundles
+from orchestrator.bus.publish import bundle_bounds
 from orchestrator.sagas import REGISTERED
 
 
@@ -25,7 +26,7 @@ def command(number: int, padding: int = 0) -> Command:
 def test_a_bundle_has_no_more_commands_than_its_queue_allows() -> None:
     many = [command(number) for number in range(7)]
     assert [3, 3, 1] == [len(bundle) for bundle in bundles(many, 3)]
-    assert many == [each for bundle in bundles(many, 3) for each in bundle]
+    assert many == [each for bundle in bundles(many, 3) for each in decode(joined(bundle), Command)]
 
 
 def test_a_bundle_is_not_larger_than_the_limit() -> None:

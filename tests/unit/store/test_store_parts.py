@@ -89,7 +89,7 @@ def test_text_that_is_no_unicode_becomes_storable() -> None:
 
 
 def test_every_statement_says_in_one_line_what_it_is_for() -> None:
-    assert len(QUERIES) > 20
+    assert len(QUERIES) > 15
     assert [] == [query.name for query in QUERIES.values() if not query.purpose.endswith(".")]
 
 
