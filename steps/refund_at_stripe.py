@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 from contracts.facts import UsageRefunded
 from contracts.messages import Command
-from contracts.outcomes import Outcome
 from steps.billing.commands import owe_answers
-from steps.runtime.step import Batch, Connection, Owing, Step
+from steps.runtime.step import Batch, Connection, Said, Step
 
 
-async def refund_at_stripe(connection: Connection, commands: Sequence[Command]) -> list[Outcome | Owing]:
+async def refund_at_stripe(connection: Connection, commands: Sequence[Command]) -> list[Said]:
     return await owe_answers(connection, commands, UsageRefunded)
 
 

@@ -5,18 +5,17 @@ from collections.abc import Sequence
 
 from contracts.facts import UsageRecorded
 from contracts.messages import Command
-from contracts.outcomes import Outcome
 from steps.billing.commands import owe_answers
 from steps.billing.flush import flush_tenant
 from steps.billing.lag import show_lag
 from steps.billing.reconcile import reconcile_tenant
 from steps.billing.settings import flush_pace, reconcile_settings
 from steps.clients.stripe_refunds import open_billing
-from steps.runtime.step import Batch, Connection, Owing, Step
+from steps.runtime.step import Batch, Connection, Said, Step
 from steps.work.rounds import Rounds, SideBySide
 
 
-async def report_to_stripe(connection: Connection, commands: Sequence[Command]) -> list[Outcome | Owing]:
+async def report_to_stripe(connection: Connection, commands: Sequence[Command]) -> list[Said]:
     return await owe_answers(connection, commands, UsageRecorded)
 
 

@@ -8,12 +8,11 @@ from pydantic import ValidationError
 
 from contracts.facts import UsageRecorded, UsageRefunded
 from contracts.messages import Command
-from contracts.outcomes import Done, Outcome, Rejected
+from contracts.outcomes import Rejected
 from steps.billing.answers import TOLD, confirmed, outside
 from steps.billing.due import note_owed
 from steps.billing.settings import flush_pace
-from steps.runtime.effects_postgres import PostgresEffects
-from steps.runtime.step import OWING, Connection, Owing
+from steps.runtime.step import OWING, Connection, Noted, Owing, Said
 
 NO_USAGE = Rejected(reason="the ledger has no usage of this saga to report", error="NoUsage")
 
@@ -35,18 +34,18 @@ WHERE tenant_id = $1 AND intent_id = ANY($2::uuid[]) AND state = 'rejected'
 
 async def owe_answers(
     connection: Connection, commands: Sequence[Command], fact: type[UsageRecorded | UsageRefunded]
-) -> list[Outcome | Owing]:
+) -> list[Said]:
     """Done for what Stripe has already; all else is owed. `fact` is the earlier result that names the saga's
     ledger row. A command for a send that Stripe refused asks for it to be tried again."""
     tenant_id = commands[0].tenant_id
     rows = await connection.fetch(_CARRIED, tenant_id, [command.saga_id for command in commands])
     carried = {row["saga_id"]: row for row in rows}
     outcomes = [_answer(command, carried.get(command.saga_id), fact) for command in commands]
-    pairs = list(zip(commands, outcomes, strict=True))
-    for command, outcome in pairs:
-        if isinstance(outcome, Done):
-            await PostgresEffects(connection).note_outside(command, outside(carried[command.saga_id]))
-    owed = [carried[command.saga_id] for command, outcome in pairs if isinstance(outcome, Owing)]
+    owed = [
+        carried[command.saga_id]
+        for command, outcome in zip(commands, outcomes, strict=True)
+        if isinstance(outcome, Owing)
+    ]
     if owed:
         refused = sorted({row["intent_id"] for row in owed if row["state"] == "rejected"})
         if refused:
@@ -57,11 +56,13 @@ async def owe_answers(
     return outcomes
 
 
-def _answer(command: Command, row: Any, fact: type[UsageRecorded | UsageRefunded]) -> Outcome | Owing:
+def _answer(command: Command, row: Any, fact: type[UsageRecorded | UsageRefunded]) -> Said:
     # A pivot that was declared done by hand has no facts: then the saga's only row is the one.
     if row is None or _ledger_id(command, fact) not in {None, row["ledger_id"]}:
         return NO_USAGE
-    return confirmed(command.step, row) if row["state"] in TOLD and not row["to_be_checked"] else OWING
+    if row["state"] not in TOLD or row["to_be_checked"]:
+        return OWING
+    return Noted(confirmed(command.step, row), outside(row))
 
 
 def _ledger_id(command: Command, fact: type[UsageRecorded | UsageRefunded]) -> UUID | None:

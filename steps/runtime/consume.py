@@ -2,15 +2,16 @@
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
 
-from contracts.bundle import Bundle, encode
+from contracts.bundle import Bundle, bundles, encode, joined
 from contracts.events import Event
 from contracts.messages import Command, Reply
 from contracts.names import REPLIES, Names, event_key, heard_queue
@@ -26,6 +27,7 @@ from steps.runtime.patience import PAUSE, patiently
 from steps.runtime.single import POISON, DatabaseAway, run_single
 from steps.runtime.step import Batch, Single, Step, Work
 from steps.runtime.suspect import run_suspects
+from steps.runtime.together import Taken, Together
 from steps.runtime.turns import AHEAD, Turns
 
 log = logs.get("runtime")
@@ -53,7 +55,7 @@ class Consumer:
     client: Any = None
     taken: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a command was taken: the background job may have something to do."""
-    bundles_ahead: int = 4
+    bundles_ahead: int = 16
     side_by_side: int = 8
     turns: list[Turns] = field(default_factory=list)
     """Of the queues whose attempts call a vendor."""
@@ -113,10 +115,8 @@ class Consumer:
         await self.publisher.publish(self._replies(replies), name="owed")
 
     def _replies(self, replies: Sequence[Reply]) -> list[Outgoing]:
-        if not replies:
-            return []
-        body = encode(list(replies))
-        return [Outgoing(exchange=self.names.replies_exchange, routing_key=REPLIES, body=body)]
+        bodies, exchange = map(joined, bundles(replies)), self.names.replies_exchange
+        return [Outgoing(exchange=exchange, routing_key=REPLIES, body=body) for body in bodies]
 
     async def publish(self, answers: Answers) -> None:
         """Events first: who hears a reply may count on them. Repeated until confirmed."""
@@ -126,6 +126,7 @@ class Consumer:
                 routing_key=event_key(event.tenant_id, event.event),
                 body=event.model_dump_json().encode(),
                 mandatory=False,
+                message_id=str(event.event_id),
                 headers={"event-id": str(event.event_id)},
             )
             for event in answers.events
@@ -185,11 +186,20 @@ class _Queue:
     name: str
     work: Work
     turns: Turns | None
+    together: Together = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.together = Together(self._run_together, self._tell)
 
     async def take(self, delivery: Delivery) -> None:
-        commands, misplaced = self._sort(delivery.sound)
-        async with self._turn(commands):
-            await self._take(delivery, commands, misplaced)
+        taken = self._sort(delivery)
+        seconds, running = observe.SECONDS.labels(self.name), observe.RUNNING.labels(self.name)
+        async with self._turn(taken.commands):
+            with seconds.time(), running.track_inprogress():
+                if isinstance(self.work, Batch) and delivery.count < SUSPECT_FROM:
+                    await self.together.take(taken)
+                else:
+                    await self._tell([taken], await self._run_alone(taken))
 
     def _turn(self, commands: list[Command]) -> AbstractAsyncContextManager[None]:
         """A message to a step that calls a vendor carries one command."""
@@ -197,50 +207,50 @@ class _Queue:
             return nullcontext()
         return self.turns.take(commands[0].tenant_id)
 
-    async def _take(
-        self, delivery: Delivery, commands: list[Command], misplaced: list[tuple[Command, str]]
-    ) -> None:
-        with (
-            observe.SECONDS.labels(self.name).time(),
-            observe.RUNNING.labels(self.name).track_inprogress(),
-            structlog.contextvars.bound_contextvars(**_ids(commands)),
-        ):
-            answers = await self._run(commands, delivery)
-            answers.dead += misplaced
-            await self.consumer.publish(answers)
-            await self.consumer.bury(self.name, delivery, answers.dead)
-        for reply in answers.replies:
-            observe.ATTEMPTS.labels(self.name, reply.direction, reply.outcome.kind).inc()
-        self.consumer.taken.set()
-
-    def _sort(self, commands: list[Command]) -> tuple[list[Command], list[tuple[Command, str]]]:
-        mine, misplaced = [], []
+    def _sort(self, delivery: Delivery) -> Taken:
+        taken = Taken(delivery, [], [])
         step = self.consumer.step
-        for command in commands:
+        for command in delivery.sound:
             queue = step.name if command.direction == "do" else step.undo_name
             if command.step == step.name and queue == self.name:
-                mine.append(command)
+                taken.commands.append(command)
             else:
-                misplaced.append((command, f"a command of another queue arrived in {self.name}"))
-        return mine, misplaced
+                taken.misplaced.append((command, f"a command of another queue arrived in {self.name}"))
+        return taken
 
-    async def _run(self, commands: list[Command], delivery: Delivery) -> Answers:
-        memory, client = self.consumer.memory, self.consumer.client
-        forgiving = delivery.count < FORGIVEN
-        match self.work:
-            case Batch() as batch if delivery.count < SUSPECT_FROM:
-                return await patiently(lambda: run_batch(memory, batch, commands))
-            case Batch() as batch:
-                async with self.consumer.alone:
-                    run = partial(run_alone, memory, batch)
-                    return await run_suspects(memory, commands, run, forgiving=forgiving)
-            case Single() as single:
-                answers = Answers()
-                again = delivery.redelivered
-                run_one = partial(run_single, memory, single, client, redelivered=again, forgiving=forgiving)
-                async with self.consumer.alone if delivery.count >= SUSPECT_FROM else nullcontext():
-                    for command in commands:
-                        answers.add(await _resuming(partial(run_one, command)))
+    async def _tell(self, taken: Sequence[Taken], answers: Answers) -> None:
+        """Of several deliveries that were carried out together: what came of all is published together."""
+        with _in_the_logs(_commands(taken)):
+            await self.consumer.publish(answers)
+            for each in taken:
+                await self.consumer.bury(self.name, each.delivery, each.given_up(answers))
+        counted = Counter((reply.direction, reply.outcome.kind) for reply in answers.replies)
+        for (direction, kind), number in counted.items():
+            observe.ATTEMPTS.labels(self.name, direction, kind).inc(number)
+        self.consumer.taken.set()
+
+    async def _run_together(self, taken: Sequence[Taken]) -> Answers:
+        assert isinstance(self.work, Batch)
+        commands = _commands(taken)
+        fresh = not any(each.delivery.redelivered for each in taken)
+        run = partial(run_batch, self.consumer.memory, self.work, commands, fresh=fresh)
+        with _in_the_logs(commands):
+            return await patiently(run)
+
+    async def _run_alone(self, taken: Taken) -> Answers:
+        memory, client, delivery = self.consumer.memory, self.consumer.client, taken.delivery
+        suspected, forgiving = delivery.count >= SUSPECT_FROM, delivery.count < FORGIVEN
+        async with self.consumer.alone if suspected else nullcontext():
+            with _in_the_logs(taken.commands):
+                if isinstance(self.work, Batch):
+                    run = partial(run_alone, memory, self.work)
+                    return await run_suspects(memory, taken.commands, run, forgiving=forgiving)
+                answers, again = Answers(), delivery.redelivered
+                run_one = partial(
+                    run_single, memory, self.work, client, redelivered=again, forgiving=forgiving
+                )
+                for command in taken.commands:
+                    answers.add(await _resuming(partial(run_one, command)))
                 return answers
 
 
@@ -261,13 +271,15 @@ def _named(command: Command) -> str:
     return f"{command.saga_id}:{command.step}:{command.direction}:{command.attempt}"
 
 
-def _ids(commands: Sequence[Command]) -> dict[str, Any]:
+def _commands(taken: Sequence[Taken]) -> list[Command]:
+    return [command for each in taken for command in each.commands]
+
+
+def _in_the_logs(commands: Sequence[Command]) -> AbstractContextManager[None]:
+    """Whose commands they are, in every line of what is done meanwhile."""
     if len(commands) != 1:
-        return {"commands": len(commands)}
+        return structlog.contextvars.bound_contextvars(commands=len(commands))
     command = commands[0]
-    return {
-        "saga": str(command.saga_id),
-        "step": command.step,
-        "attempt": command.attempt,
-        "tenant": command.tenant_id,
-    }
+    return structlog.contextvars.bound_contextvars(
+        saga=str(command.saga_id), step=command.step, attempt=command.attempt, tenant=command.tenant_id
+    )

@@ -4,7 +4,7 @@ Answers are kept as they are: that some text cannot be stored is only seen on Po
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,8 +14,9 @@ from uuid import UUID
 from contracts.ids import Direction
 from contracts.messages import Command
 from contracts.outcomes import Done, Outcome
-from steps.runtime.effects import NoSaga, Start
+from steps.runtime.effects import NoSaga, NotFirst, Start
 from steps.runtime.ruling import Effect
+from steps.runtime.step import Owing
 
 EffectKey = tuple[str, UUID, str, Direction]
 """(tenant_id, saga_id, step, direction)"""
@@ -57,24 +58,17 @@ class MemoryEffects:
         self._now = now
         self._exists = exists
 
-    @asynccontextmanager
-    async def of(self, _tenant_id: str) -> AsyncIterator[None]:
-        before = self.connection
-        self.connection = before.copy()
-        try:
-            yield
-        except BaseException:
-            self.connection = before
-            raise
+    def work_for(self, tenant_id: str | None) -> None:
+        pass
 
-    async def lock(self, commands: Sequence[Command]) -> dict[UUID, Effect]:
-        rows, found = self.connection.effects, dict[UUID, Effect]()
-        for command in sorted(commands, key=lambda each: each.saga_id):
+    async def lock(self, commands: Sequence[Command]) -> list[Effect]:
+        rows, found = self.connection.effects, list[Effect]()
+        for command in commands:
             if not self._exists(command.tenant_id, command.saga_id):
                 raise NoSaga
             if command.direction == "undo":
                 rows.setdefault(_key(command, "do"), EffectRow())
-            found[command.saga_id] = rows.setdefault(_key(command), EffectRow()).effect
+            found.append(rows.setdefault(_key(command), EffectRow()).effect)
         return found
 
     async def save_answers(self, answered: Sequence[tuple[Command, Outcome]]) -> None:
@@ -95,6 +89,19 @@ class MemoryEffects:
     async def owe(self, commands: Sequence[Command]) -> None:
         for command in commands:
             self._change(_key(command), attempt=command.attempt, owed=True)
+
+    async def save_first(self, answered: Sequence[tuple[Command, Outcome | Owing]]) -> None:
+        rows = self.connection.effects
+        for command, outcome in answered:
+            if not self._exists(command.tenant_id, command.saga_id):
+                raise NoSaga
+            if _key(command) in rows:
+                raise NotFirst
+            rows[_key(command)] = EffectRow()
+            if isinstance(outcome, Owing):
+                await self.owe([command])
+            else:
+                await self.save_answers([(command, outcome)])
 
     async def mark_started(self, command: Command, *, resumed: bool = False) -> Start:
         row = self.connection.effects[_key(command)]
@@ -120,9 +127,9 @@ class MemoryEffects:
         begun = row.effect.attempt == command.attempt and row.effect.answered < command.attempt
         return begun and row.started_at is not None and row.started_at > fresh
 
-    async def note_outside(self, command: Command, outside: dict[str, str]) -> None:
+    async def note_outside(self, command: Command, outside: Mapping[str, str]) -> None:
         row = self.connection.effects[_key(command)]
-        self.connection.effects[_key(command)] = replace(row, outside=row.outside | outside)
+        self.connection.effects[_key(command)] = replace(row, outside=row.outside | dict(outside))
 
     def _change(self, key: EffectKey, **changes: object) -> None:
         row = self.connection.effects[key]
@@ -143,10 +150,8 @@ class VolatileMemory:
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
-    async def transaction(
-        self, _tenant_id: str | None = None, *, name: str | None = None
-    ) -> AsyncIterator[MemoryEffects]:
-        del name  # nothing here can be killed
+    async def transaction(self, *tenants: str, name: str | None = None) -> AsyncIterator[MemoryEffects]:
+        del tenants, name  # nobody here could mistake one for another, and nothing here can be killed
         async with self._turn:
             effects = MemoryEffects(self.tables.copy(), self._clock(), self._exists)
             yield effects

@@ -7,7 +7,7 @@ ATTEMPTS = Counter(
 )
 SECONDS = Histogram(
     "leadsaga_step_seconds",
-    "How long a bundle (Postgres steps) or an attempt (vendor steps) took, answers committed",
+    "How long a bundle (Postgres steps; it may wait for others) or an attempt (vendor steps) took",
     ["step"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )

@@ -13,6 +13,7 @@ from contracts.messages import Reply
 from contracts.names import Names
 from contracts.process import crash, logs
 from contracts.process.consuming import make_broker, subscribe
+from contracts.process.garbage import collect_rarely
 from contracts.process.health import serving
 from contracts.process.lifecycle import (
     STARTING,
@@ -25,7 +26,7 @@ from contracts.process.lifecycle import (
     readiness,
     working,
 )
-from contracts.process.postgres import TROUBLE, Database, connect
+from contracts.process.postgres import BY_INDEX, TROUBLE, Database, connect
 from contracts.process.publishing import NotPublished, publishing
 from contracts.process.schema import expect_schema
 from contracts.process.settings import BrokerSettings, PoolSettings, ProcessSettings, load, require
@@ -107,7 +108,9 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         stack.enter_context(ends_when_blocked())
         await stack.enter_async_context(serving(process, checks))
         url = own.steps_url.get_secret_value()
-        database = await stack.enter_async_context(connect(url, pool, name=label, stopping=stopping))
+        database = await stack.enter_async_context(
+            connect(url, pool, name=label, stopping=stopping, session=BY_INDEX)
+        )
         await expect_schema(database, stopping)
         for expects in [step.expects for step in steps if step.expects]:
             await expects(database, stopping)
@@ -141,6 +144,7 @@ async def _run(  # noqa: PLR0913, PLR0917 - one argument a concern
         watch = keep_watch(broker, publisher, database, broker_settings, topology, stopping)
         await stack.enter_async_context(working([watch], stopping))
         change(checks, readiness(broker, publisher, database))
+        collect_rarely()
         log.info("started", steps=[step.name for step in steps])
         await stopping.wait()
         for consumer in consumers:

@@ -49,7 +49,7 @@ class LockedAttempt:
     async def transaction(self, name: str = "checkpoint", /, **outside: str) -> AsyncIterator[Connection]:
         command = self.command
         async with self._effects(name) as effects:
-            effect = (await effects.lock([command]))[command.saga_id]
+            [effect] = await effects.lock([command])
             running = isinstance(rule(effect, command.direction, command.attempt), Run)
             if not running or effect.run != self.run:
                 raise Fenced(command.saga_id)
@@ -128,7 +128,7 @@ async def _begin(memory: Memory, command: Command, *, redelivered: bool, resumed
     marking = False
     try:
         async with memory.transaction(command.tenant_id, name="single.begin") as effects:
-            effect = (await effects.lock([command]))[command.saga_id]
+            [effect] = await effects.lock([command])
             ruling = rule(effect, command.direction, command.attempt)
             if isinstance(ruling, Repeat):
                 return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])
@@ -166,7 +166,7 @@ async def _attempt(work: Single, command: Command, attempt: LockedAttempt) -> Ou
 
 async def _finish(memory: Memory, command: Command, outcome: Outcome, run: int) -> Answers:
     async with memory.transaction(command.tenant_id, name="single.finish") as effects:
-        effect = (await effects.lock([command]))[command.saga_id]
+        [effect] = await effects.lock([command])
         ruling = rule(effect, command.direction, command.attempt)
         if isinstance(ruling, Repeat):
             return Answers(replies=[reply_to(command, ruling.outcome, ruling.attempt)])

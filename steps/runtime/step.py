@@ -1,7 +1,7 @@
 """What a step is to the runtime: functions that do and undo, and how they are to be run."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,13 +19,25 @@ class Owing:
 
 OWING = Owing()
 
-Connection = Any
-"""An asyncpg connection inside a transaction whose tenant is set."""
 
-BatchFunction = Callable[[Connection, Sequence[Command]], Awaitable[Sequence[Outcome | Owing]]]
-"""Commands of one tenant in one transaction; one outcome each, in order. All that it writes commits together
-with the answers, or not at all. Raises StepError subclasses or database errors for the whole batch; then
-every command is run alone."""
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """An outcome, and the ids of outside worlds that are to be kept with it."""
+
+    outcome: Outcome
+    outside: Mapping[str, str]
+
+
+Said = Outcome | Owing | Noted
+"""Of one command, by what runs it in a batch."""
+
+Connection = Any
+"""Inside a transaction, in the name of a tenant: asyncpg's execute, fetch, fetchrow and fetchval."""
+
+BatchFunction = Callable[[Connection, Sequence[Command]], Awaitable[Sequence[Said]]]
+"""Commands of one tenant in one transaction; one word on each, in order. All that it writes commits together
+with the answers, or not at all; that its rows of effects are there by then is not said. Raises StepError
+subclasses or database errors for the whole batch; then every command is run alone."""
 
 AnnounceFunction = Callable[[Connection, Sequence[Command]], Awaitable[Sequence[Event]]]
 """Events to publish after the commit of these Done commands and before their replies, and again whenever

@@ -45,7 +45,7 @@ async def run_suspects(
 async def _marked(memory: Memory, command: Command) -> Start | None:
     """None when it is answered already: nothing will run."""
     async with memory.transaction(command.tenant_id, name="suspect") as effects:
-        effect = (await effects.lock([command]))[command.saga_id]
+        [effect] = await effects.lock([command])
         if not isinstance(rule(effect, command.direction, command.attempt), Run):
             return None
         return await effects.mark_started(command)

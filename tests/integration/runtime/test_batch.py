@@ -153,13 +153,14 @@ async def test_what_is_done_is_announced_when_fresh_and_when_repeated_and_nothin
     assert [acme.saga_id] == [event.event_id for event in repeated.events]
 
 
-async def test_two_processes_with_the_same_bundle_have_one_effect_and_the_same_answers(world):
+@pytest.mark.parametrize("fresh", [(False, False), (True, True), (True, False)])
+async def test_two_processes_with_the_same_bundle_have_one_effect_and_the_same_answers(world, fresh):
     probes = [BatchProbe(), BatchProbe()]
     commands = [command(tenant, await world.saga(tenant)) for tenant in ["acme", "globex"] * 10]
     backwards = list(reversed(commands))
     both = await asyncio.gather(
-        run_batch(world.memory, probes[0].do(), commands),
-        run_batch(world.memory, probes[1].do(), backwards),
+        run_batch(world.memory, probes[0].do(), commands, fresh=fresh[0]),
+        run_batch(world.memory, probes[1].do(), backwards, fresh=fresh[1]),
     )
 
     assert Counter((each.tenant_id, each.saga_id) for each in commands) == await leads_of(world)

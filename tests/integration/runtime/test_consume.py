@@ -260,10 +260,10 @@ async def test_a_database_that_is_unlucky_or_away_delays_a_command_and_loses_not
     troubles = [asyncpg.DeadlockDetectedError(), ConnectionResetError(), asyncpg.DiskFullError()]
     sound = Database.transaction
 
-    def unlucky(self: Database, tenant_id: str | None = None, *, name: str | None = None) -> Any:
+    def unlucky(self: Database, *args: Any, **others: Any) -> Any:
         if troubles:
             raise troubles.pop()
-        return sound(self, tenant_id, name=name)
+        return sound(self, *args, **others)
 
     step = probe.step() if kind == "batch" else Step(name=PROBE, do=SingleProbe().do())
     monkeypatch.setattr(Database, "transaction", unlucky)

@@ -108,10 +108,10 @@ async def test_a_copy_that_could_not_begin_for_the_databases_sake_does_not_take_
     running = await begun(world, first, acme)
     troubles, sound = [trouble], Database.transaction
 
-    def unlucky(self: Database, tenant_id: str | None = None, *, name: str | None = None) -> Any:
+    def unlucky(self: Database, *args: Any, name: str | None = None, **others: Any) -> Any:
         if name == "single.begin" and troubles:
             raise troubles.pop()
-        return sound(self, tenant_id, name=name)
+        return sound(self, *args, name=name, **others)
 
     monkeypatch.setattr(Database, "transaction", unlucky)
     async with (

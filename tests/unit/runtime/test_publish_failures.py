@@ -13,35 +13,57 @@ from contracts.process.publishing import AGAIN_WITHIN, Outgoing, Publisher, Unco
 from contracts.process.settings import BrokerSettings
 
 
-class FailingExchange:
-    """Fails its messages in the same moment, each in its own way."""
+class FailingLine:
+    """Stands in for aiormq's channel. Ends all confirms in the same moment, each in its own way."""
+
+    number = 1
+    max_content_size = 100_000
 
     def __init__(self, failures: list[BaseException | None]) -> None:
         self.failures = failures
-        self.all_there = asyncio.Barrier(len(failures))
+        self.write_queue = self
         self.begun = asyncio.Event()
-        self.line_is_dead = asyncio.CancelledError in map(type, failures)
+        self.is_closed = False
+        self.delivery_tag = 0
+        self.confirmations: dict[int, asyncio.Future[None]] = {}
+        self.message_id_delivery_tag: dict[str, int] = {}
 
-    async def publish(self, *_: Any, **__: Any) -> None:
-        failure = self.failures.pop()
+    async def put(self, _: object) -> None:
         self.begun.set()
-        await self.all_there.wait()
-        if failure is not None:
-            raise failure
+
+    def create_future(self) -> asyncio.Future[None]:
+        loop = asyncio.get_running_loop()
+        confirm: asyncio.Future[None] = loop.create_future()
+        if self.failures:
+            loop.call_soon(self._end, confirm, self.failures.pop())
+        return confirm
+
+    @staticmethod
+    def _end(confirm: asyncio.Future[None], failure: BaseException | None) -> None:
+        match failure:
+            case None:
+                confirm.set_result(None)
+            case asyncio.CancelledError():
+                confirm.cancel()
+            case _:
+                confirm.set_exception(failure)
 
 
 class FailingChannel:
+    """And in for aio-pika's, around it."""
+
     is_closed = False
 
-    def __init__(self, exchange: FailingExchange) -> None:
-        self.exchange = exchange
+    def __init__(self, line: FailingLine) -> None:
+        self.line = line
+        self.line_is_dead = asyncio.CancelledError in map(type, line.failures)
 
-    async def get_exchange(self, *_: Any, **__: Any) -> FailingExchange:
-        return self.exchange
+    async def get_underlay_channel(self) -> FailingLine:
+        return self.line
 
     async def close(self) -> None:
         self.is_closed = True
-        if self.exchange.line_is_dead:
+        if self.line_is_dead:
             raise asyncio.CancelledError
 
 
@@ -85,7 +107,7 @@ def publisher_on(channel: FailingChannel) -> Publisher:
     ],
 )
 async def test_what_fails_together_is_still_one_error(failures, expected):
-    channel = FailingChannel(FailingExchange(list(failures)))
+    channel = FailingChannel(FailingLine(list(failures)))
 
     with pytest.raises(expected):
         await publisher_on(channel).publish([MESSAGE] * len(failures), name="commands")
@@ -93,16 +115,16 @@ async def test_what_fails_together_is_still_one_error(failures, expected):
 
 
 async def test_who_is_cancelled_while_it_publishes_stays_cancelled():
-    exchange = FailingExchange([None, None])
-    publish = asyncio.create_task(publisher_on(FailingChannel(exchange)).publish([MESSAGE], name="commands"))
-    await exchange.begun.wait()
+    line = FailingLine([])
+    publish = asyncio.create_task(publisher_on(FailingChannel(line)).publish([MESSAGE], name="commands"))
+    await line.begun.wait()
     publish.cancel()
     with pytest.raises(asyncio.CancelledError):
         await publish
 
 
 async def test_a_failure_that_nobody_tries_to_mend_is_forgotten(monkeypatch):
-    publisher = publisher_on(FailingChannel(FailingExchange([RETURNED])))
+    publisher = publisher_on(FailingChannel(FailingLine([RETURNED])))
     with pytest.raises(Unroutable):
         await publisher.publish([MESSAGE], name="commands")
     assert (False, True) == (publisher.connected, publisher.astray)
