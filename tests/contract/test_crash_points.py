@@ -25,7 +25,7 @@ def test_no_two_operations_share_a_name_and_every_name_says_what_it_stands_for()
 def test_the_paths_of_a_group_the_statements_and_the_steps_are_told_apart() -> None:
     found = points_in(sources()).passed.keys()
     assert {"group.request:commit", "group.reply:committed", "group.timer:committed"} <= found
-    assert {"store.append:ran", "store.due:committed", "batch.record_usage.do:commit"} <= found
+    assert {"store.save:ran", "store.due:committed", "batch.record_usage.do:commit"} <= found
     assert {"ack.replies:before", "publish.owed:one", "call.stripe:answered"} <= found
 
 

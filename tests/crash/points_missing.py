@@ -16,7 +16,6 @@ DATABASE = {
 SAVEPOINTS = {
     "contracts/process/postgres.py",
     "orchestrator/operate/migrate.py",
-    "steps/runtime/effects_postgres.py",
 }
 """Where `connection.transaction()` is a part of a transaction that has a name, or of none of ours."""
 
@@ -103,7 +102,9 @@ def _publish(call: Call) -> str | None:
 
 
 def _ack(call: Call) -> str | None:
-    subscribes = call.method == "subscriber" and call.path != CONSUMING
+    if call.path == CONSUMING:
+        return None
+    subscribes = call.method == "subscriber"
     reads = call.receiver == "queue" and call.method in READS
     acknowledges = not isinstance(no_ack := call.argument("no_ack"), ast.Constant) or no_ack.value is not True
     if call.method in ACKS or subscribes or (reads and acknowledges):

@@ -86,7 +86,7 @@ class Stage:
         """As the broker would deliver it, for the first time."""
         subscription = self.subscriptions[queue]
         raw = _Raw(body, routing_key or queue, buried(queue, routing_key))
-        await subscription.handler(read_delivery(_Message(raw, body), subscription.item_type))
+        await subscription.handler(read_delivery(raw, subscription.item_type))
 
 
 def buried(queue: str, routing_key: str) -> dict[str, Any]:
@@ -104,12 +104,6 @@ class _Raw:
     message_id: str = field(default_factory=lambda: str(uuid4()))
     redelivered: bool = False
     user_id: str | None = None
-
-
-@dataclass
-class _Message:
-    raw_message: _Raw
-    body: bytes
 
 
 @asynccontextmanager
@@ -163,5 +157,5 @@ def said(stage: Stage) -> list[str]:
 
 
 def items(body: bytes) -> list[Any]:
-    delivery: Delivery = read_delivery(_Message(_Raw(body, REPLIES), body), Reply)
+    delivery: Delivery = read_delivery(_Raw(body, REPLIES), Reply)
     return [item.model_dump(mode="json") for item in delivery.sound]

@@ -8,8 +8,9 @@ import pytest
 
 from contracts.messages import Command
 from contracts.outcomes import Done, Rejected, Transient
-from steps.runtime.effects import Memory, NoSaga, Start
+from steps.runtime.effects import Memory, NoSaga, NotFirst, Start
 from steps.runtime.ruling import Effect
+from steps.runtime.step import OWING
 from tests.kit.commands import attempt, command, stranger, undo
 
 REFUSED = Rejected(reason="no")
@@ -32,13 +33,25 @@ class World(Protocol):
 
 async def effect_of(world: World, each: Command) -> Effect:
     async with world.memory.transaction(each.tenant_id) as effects:
-        return (await effects.lock([each]))[each.saga_id]
+        [effect] = await effects.lock([each])
+        return effect
 
 
 async def answer(world: World, each: Command, outcome: Any) -> None:
     async with world.memory.transaction(each.tenant_id) as effects:
         await effects.lock([each])
         await effects.save_answers([(each, outcome)])
+
+
+async def answer_first(world: World, *answered: tuple[Command, Any]) -> None:
+    async with world.memory.transaction(*dict.fromkeys(each.tenant_id for each, _ in answered)) as effects:
+        await effects.save_first(answered)
+
+
+async def owe(world: World, each: Command) -> None:
+    async with world.memory.transaction(each.tenant_id) as effects:
+        await effects.lock([each])
+        await effects.owe([each])
 
 
 async def start(world: World, each: Command, *, resumed: bool = False) -> Start:
@@ -81,7 +94,7 @@ class EffectsSuite:
     async def test_answers_of_many_sagas_are_kept_apart(self, world: World) -> None:
         several = [command("acme", await world.saga("acme")) for _ in range(3)]
         async with world.memory.transaction("acme") as effects:
-            assert {each.saga_id for each in several} == set(await effects.lock(several))
+            assert [Effect()] * 3 == await effects.lock(several)
             await effects.save_answers(list(zip(several, (REFUSED, BUSY, DONE), strict=True)))
         kept = [(await effect_of(world, each)).answer for each in several]
         assert [REFUSED, BUSY, DONE] == kept
@@ -110,9 +123,7 @@ class EffectsSuite:
         assert "done" == (await effect_of(world, acme)).state
 
     async def test_an_owed_answer_is_owed_until_it_is_given(self, world: World, acme: Command) -> None:
-        async with world.memory.transaction("acme") as effects:
-            await effects.lock([acme])
-            await effects.owe([acme])
+        await owe(world, acme)
         assert Effect(attempt=1, owed=True) == await effect_of(world, acme)
         await answer(world, acme, DONE)
         assert not (await effect_of(world, acme)).owed
@@ -181,20 +192,100 @@ class EffectsSuite:
             await save_and_fail()
         assert Effect() == await effect_of(world, acme)
 
-    async def test_a_part_that_fails_takes_nothing_else_with_it(self, world: World, acme: Command) -> None:
-        globex = command("globex", await world.saga("globex"))
+    async def test_what_is_known_comes_in_the_order_in_which_it_was_asked_for(self, world: World) -> None:
+        several = [command("acme", await world.saga("acme")) for _ in range(3)]
+        await answer(world, several[1], DONE)
+        for asked in (several, several[::-1]):
+            async with world.memory.transaction("acme") as effects:
+                known = await effects.lock(asked)
+            assert [each == several[1] for each in asked] == [effect.state == "done" for effect in known]
 
-        async def save_and_fail() -> None:
-            async with effects.of("globex"):
-                await effects.lock([globex])
-                await effects.save_answers([(globex, DONE)])
-                raise ZeroDivisionError
+    async def test_a_transaction_of_several_tenants_keeps_the_answers_of_all(self, world: World) -> None:
+        tenants = ("acme", "globex")
+        both = [command(tenant_id, await world.saga(tenant_id)) for tenant_id in tenants]
+        for before in (Effect(), Effect(state="done", attempt=1, answered=1, answer=DONE)):
+            async with world.memory.transaction(*tenants) as effects:
+                assert [before] * 2 == await effects.lock(both)
+                for tenant_id in (*tenants, None):
+                    effects.work_for(tenant_id)
+                await effects.save_answers([(each, DONE) for each in both])
+        async with world.memory.transaction(*tenants) as effects:
+            await effects.lock([undo(each) for each in both])
+            await effects.save_answers([(undo(both[0]), Done()), (undo(both[1]), BUSY)])
+        assert ["undone", "done"] == [(await effect_of(world, each)).state for each in both]
 
-        async with world.memory.transaction() as effects:
-            async with effects.of("acme"):
-                await effects.lock([acme])
-                await effects.save_answers([(acme, DONE)])
-            with pytest.raises(ZeroDivisionError):
-                await save_and_fail()
-        assert "done" == (await effect_of(world, acme)).state
+    async def test_a_transaction_of_several_tenants_owes_for_all(self, world: World) -> None:
+        tenants = ("acme", "globex")
+        both = [command(tenant_id, await world.saga(tenant_id)) for tenant_id in tenants]
+        async with world.memory.transaction(*tenants) as effects:
+            await effects.lock(both)
+            await effects.owe(both)
+        for each in both:
+            assert Effect(attempt=1, owed=True) == await effect_of(world, each)
+
+    async def test_one_foreign_saga_among_many_loses_the_transaction(self, world: World) -> None:
+        acme, globex = [command(tenant_id, await world.saga(tenant_id)) for tenant_id in ("acme", "globex")]
+        foreign = command("globex", acme.saga_id)
+
+        async def lock_all() -> None:
+            async with world.memory.transaction("acme", "globex") as effects:
+                await effects.lock([acme, globex, foreign])
+
+        with pytest.raises(NoSaga):
+            await lock_all()
         assert Effect() == await effect_of(world, globex)
+
+    @pytest.mark.parametrize("outcome", [REFUSED, BUSY, DONE])
+    async def test_who_is_first_keeps_its_answer_without_a_lock(
+        self, world: World, acme: Command, outcome: Any
+    ) -> None:
+        await answer_first(world, (acme, outcome))
+        state = "done" if outcome is DONE else "open"
+        assert Effect(state=state, attempt=1, answered=1, answer=outcome) == await effect_of(world, acme)
+
+    async def test_who_is_first_may_owe_its_answer(self, world: World, acme: Command) -> None:
+        await answer_first(world, (acme, OWING))
+        assert Effect(attempt=1, owed=True) == await effect_of(world, acme)
+
+    async def test_first_answers_of_several_tenants_are_kept_together(self, world: World) -> None:
+        several = [command(tenant, await world.saga(tenant)) for tenant in ("acme", "acme", "globex")]
+        await answer_first(world, *zip(several, (DONE, OWING, REFUSED), strict=True))
+        known = [await effect_of(world, each) for each in several]
+        assert [DONE, None, REFUSED] == [effect.answer for effect in known]
+        assert [False, True, False] == [effect.owed for effect in known]
+
+    async def test_to_a_first_answer_ids_of_outside_worlds_can_be_added(
+        self, world: World, acme: Command
+    ) -> None:
+        async with world.memory.transaction("acme") as effects:
+            await effects.save_first([(acme, DONE)])
+            await effects.note_outside(acme, {"one": "1"})
+        assert {"one": "1"} == await world.outside(acme)
+
+    @pytest.mark.parametrize("before", ["asked", "answered", "owed", "begun", "forbidden", "first"])
+    async def test_where_somebody_was_first_no_first_answer_is_kept(
+        self, world: World, acme: Command, before: str
+    ) -> None:
+        match before:
+            case "asked":
+                await effect_of(world, acme)
+            case "answered":
+                await answer(world, acme, REFUSED)
+            case "owed":
+                await owe(world, acme)
+            case "begun":
+                await start(world, acme)
+            case "forbidden":
+                await answer(world, undo(acme), Done())
+            case _:
+                await answer_first(world, (acme, BUSY))
+        known, neighbour = await effect_of(world, acme), command("globex", await world.saga("globex"))
+        with pytest.raises(NotFirst):
+            await answer_first(world, (acme, DONE), (neighbour, DONE))
+        assert (known, Effect()) == (await effect_of(world, acme), await effect_of(world, neighbour))
+
+    async def test_a_saga_of_somebody_else_gets_no_first_answer(self, world: World, acme: Command) -> None:
+        for foreign in (command("globex", acme.saga_id), command("globex", stranger())):
+            with pytest.raises(NoSaga):
+                await answer_first(world, (acme, DONE), (foreign, DONE))
+        assert Effect() == await effect_of(world, acme)

@@ -11,9 +11,10 @@ from contracts.messages import Command, Reply, reply_to
 from contracts.outcomes import Done, Outcome
 from contracts.requests import CancelRequested, LeadRequested, RefundRequested
 from orchestrator.core.log import Entry
-from orchestrator.run.group import Report, Surroundings, process
+from orchestrator.run.group import process
 from orchestrator.run.items import Answered, Asked, Item, Outbox
 from orchestrator.run.loop import Loop
+from orchestrator.run.work import Report, Surroundings
 from orchestrator.sagas import sagas
 from orchestrator.store.codec import read_entry
 from orchestrator.store.memory import MemoryStore

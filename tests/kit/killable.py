@@ -17,7 +17,7 @@ from contracts.messages import Command
 from contracts.outcomes import Outcome
 from steps import catalogue
 from steps.runtime.process import run
-from steps.runtime.step import Attempt, Batch, Connection, Owing, Step, Work
+from steps.runtime.step import Attempt, Batch, Connection, Said, Step, Work
 
 
 def killable(step: Step) -> Step:
@@ -28,7 +28,7 @@ def _killable(work: Work) -> Work:
     if isinstance(work, Batch):
         whole = work.run
 
-        async def run_batch(connection: Connection, commands: Sequence[Command]) -> Sequence[Outcome | Owing]:
+        async def run_batch(connection: Connection, commands: Sequence[Command]) -> Sequence[Said]:
             for command in commands:
                 _meet(command)
             return await whole(connection, commands)

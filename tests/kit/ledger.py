@@ -26,7 +26,7 @@ class Ledger:
 
     async def run(self, work: Work | None, *commands: Command) -> Answers:
         assert isinstance(work, Batch)
-        return await run_batch(self.world.memory, work, commands)
+        return await run_batch(self.world.memory, work, commands, fresh=True)
 
     async def outcomes(self, work: Work | None, *commands: Command) -> list[Outcome]:
         found = {reply.saga_id: reply.outcome for reply in (await self.run(work, *commands)).replies}

@@ -30,12 +30,12 @@ class CrashingDatabase(Database):
 
     @asynccontextmanager
     async def transaction(
-        self, tenant_id: str | None = None, *, name: str | None = None
+        self, tenant_id: str | None = None, *, bundle: Sequence[str] = (), name: str | None = None
     ) -> AsyncIterator[Any]:
         self._left -= 1
         if self._left == 0 and self._when == "before":
             raise Crash
-        async with super().transaction(tenant_id, name=name) as connection:
+        async with super().transaction(tenant_id, bundle=bundle, name=name) as connection:
             yield connection
         if self._left == 0 and self._when == "after":
             raise Crash

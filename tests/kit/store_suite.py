@@ -24,6 +24,7 @@ from tests.kit.store_world import (
     start,
     tell,
     tell_in,
+    until_told,
 )
 
 OTHER_CONTENT = Refused("request_id was used before with other content")
@@ -168,7 +169,7 @@ class LogSuite:
         await tell(world, keys[::-1], start(), done("reserve_quota"))
         async with world.store.group() as group:
             stored = await group.load([*keys, ("acme", saga_id(99))])
-        assert sorted(keys) == list(stored)
+        assert sorted(keys) == sorted(stored)
         assert {"generate_leads"} == {saga.state.step for saga in stored.values()}
 
     async def test_an_exception_leaves_nothing_behind(self, world: World) -> None:
@@ -212,15 +213,38 @@ class LogSuite:
             async with world.store.group() as group:
                 await group.save([accepted(incoming(1), at=NOON)])
 
-    async def test_groups_that_load_the_same_sagas_in_any_order_all_get_through(self, world: World) -> None:
+    async def test_of_groups_that_move_the_same_sagas_at_once_each_gets_through_or_is_refused_whole(
+        self, world: World
+    ) -> None:
         await world.add_tenant("acme")
         await world.add_tenant("blue")
         keys = await begin(world, *(incoming(n, tenant=("acme", "blue")[n % 2]) for n in range(1, 21)))
         news: list[News] = [start(), *(done(step.name) for step in LEAD.steps[:3])]
         orders = [keys, keys[::-1], keys[5:] + keys[:5], keys[::2] + keys[1::2]]
-        await asyncio.gather(*(tell(world, order, item) for item, order in zip(news, orders, strict=True)))
+        told = (until_told(world, order, item) for item, order in zip(news, orders, strict=True))
+        await asyncio.gather(*told)
         histories = [await world.history(key) for key in keys]
         assert {"started"} == {history[1].kind for history in histories}
+        assert 1 == len({tuple(entry.kind for entry in history) for history in histories})
+
+    async def test_what_is_read_and_written_outside_of_a_group_is_the_same(self, world: World) -> None:
+        await world.add_tenant("acme")
+        keys = await begin(world, incoming(1), incoming(2))
+        loaded = await world.store.load(keys)
+        await world.store.save([change(LEAD, loaded[key], start()) for key in keys])
+        assert {3} == {len(await world.history(key)) for key in keys}
+        with pytest.raises(LogConflict):
+            await world.store.save([change(LEAD, loaded[key], start()) for key in keys])
+        assert {3} == {len(await world.history(key)) for key in keys}
+
+    async def test_of_what_is_written_outside_of_a_group_all_or_nothing_happens(self, world: World) -> None:
+        await world.add_tenant("acme")
+        one, two = await begin(world, incoming(1), incoming(2))
+        loaded = await world.store.load([one, two])
+        await tell(world, [two], start())
+        with pytest.raises(LogConflict):
+            await world.store.save([change(LEAD, loaded[key], start()) for key in (one, two)])
+        assert ["accepted"] == [entry.kind for entry in await world.history(one)]
 
     async def test_to_do_nothing_changes_nothing(self, world: World) -> None:
         await world.add_tenant("acme")
@@ -228,7 +252,6 @@ class LogSuite:
         await tell(world, [key], done("notify_discord"))
         async with world.store.group() as group:
             await group.save([])
-            await group.add_events([])
             await group.bury([])
             await group.finish_orders([])
             assert [] == await group.admit([])

@@ -180,9 +180,9 @@ class OutboxSuite:
             for n in (1, 2)
         )
         async with world.store.group() as group:
-            await group.add_events([first, second, first])
+            await group.save([], [first, second, first])
         async with world.store.group() as group:
-            await group.add_events([first])
+            await group.save([], [first])
         far = NOON.replace(year=2100)
         assert [first, second] == await world.store.events_before(far, limit=9)
         assert [first] == await world.store.events_before(far, limit=1)
@@ -223,7 +223,7 @@ class OutboxSuite:
         event = EventOut(event_id=UUID(int=1), tenant_id="blue", event="parked", body="{}")
         async with world.store.group() as group:
             await group.bury([letter(1, key=parked)])
-            await group.add_events([event])
+            await group.save([], [event])
         expected = Gauges(
             waiting=1, in_flight=1, parked=1, open_dead_letters=1, events_waiting=1, oldest_unfinished=NOON
         )

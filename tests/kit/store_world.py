@@ -12,6 +12,7 @@ from orchestrator.core.machine import decide
 from orchestrator.core.news import Accept, News, Replied, Start
 from orchestrator.core.state import State, evolve
 from orchestrator.sagas.lead import LEAD
+from orchestrator.store.errors import LogConflict
 from orchestrator.store.port import Admitted, Change, Group, Incoming, Letter, Order, SagaKey, Store, Stored
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -99,6 +100,15 @@ async def tell(world: World, keys: Sequence[SagaKey], *news: News) -> None:
     """The same news for several sagas, in one group."""
     async with world.store.group() as group:
         await tell_in(group, keys, *news)
+
+
+async def until_told(world: World, keys: Sequence[SagaKey], *news: News) -> None:
+    """Again and again, while others are faster."""
+    while True:
+        try:
+            return await tell(world, keys, *news)
+        except LogConflict:
+            continue
 
 
 async def tell_in(group: Group, keys: Sequence[SagaKey], *news: News) -> None:

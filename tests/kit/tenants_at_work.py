@@ -96,7 +96,7 @@ class TenantsAtWork:
     async def take(self, step: Step, *commands: Command) -> Sequence[Reply]:
         """The runtime takes commands of the step, and says what it would publish."""
         assert isinstance(step.do, Batch)
-        return (await run_batch(self.memory, step.do, commands)).replies
+        return (await run_batch(self.memory, step.do, commands, fresh=True)).replies
 
     async def hurry(self) -> None:
         """All waiting is over: due times, back-offs and the leases of processes that are gone."""

@@ -12,7 +12,6 @@ from tests.simulation import wrong
 EVOLVE = (
     "orchestrator.core.state.evolve",
     "orchestrator.core.moves.evolve",
-    "orchestrator.run.group.evolve",
     "tests.kit.history.logs.evolve",
 )
 RULE = ("steps.runtime.batch.rule", "steps.runtime.single.rule", "steps.runtime.suspect.rule")
@@ -49,6 +48,11 @@ BUGS: dict[str, Bug] = {
     "undo armed on success": Bug("rolled_back_sagas_leave_nothing", EVOLVE, broken.arms_on_success),
     "answer sent before it is committed": Bug(
         "log_and_effects_agree", (f"{ROLES}.SimulatedMemory",), wrong.AnswersFirst
+    ),
+    "a first answer is written over another": Bug(
+        "log_and_effects_agree",
+        ("steps.runtime.effects_memory.MemoryEffects.save_first",),
+        wrong.overwrites,
     ),
     "event kept outside its transaction": Bug("everything_was_heard", (GROUP,), wrong.EventsBeside),
     "event published before its transaction": Bug("nothing_else_was_heard", (GROUP,), wrong.EventsAhead),

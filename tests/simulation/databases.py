@@ -1,7 +1,7 @@
 """The database server that both sides share: slow, away for a while, and cutting connections at the worst
 moment. What is kept lies in the stores in memory."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,16 @@ from uuid import UUID
 import asyncpg
 
 from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import Change, EventOut, Gauges, Group, Order, SagaKey
+from orchestrator.store.port import (
+    Change,
+    EventOut,
+    Foreign,
+    Gauges,
+    Group,
+    Order,
+    SagaKey,
+    Stored,
+)
 from steps.runtime.effects import Effects
 from steps.runtime.effects_memory import VolatileMemory
 from tests.simulation.processes import Process
@@ -49,8 +58,8 @@ class WatchedGroup:
         self._group = group
         self.changes: list[Change] = []
 
-    async def save(self, changes: Collection[Change]) -> None:
-        await self._group.save(list(changes))
+    async def save(self, changes: Collection[Change], events: Sequence[EventOut] = ()) -> None:
+        await self._group.save(list(changes), events)
         self.changes += changes
 
     def __getattr__(self, name: str) -> Any:
@@ -78,6 +87,18 @@ class SimulatedStore:
         except Exception:
             self._process.world.broker.repeats += 1
             raise
+
+    async def load(self, keys: Collection[SagaKey]) -> dict[SagaKey, Stored | Foreign]:
+        try:
+            await self._server.reach(self._process, "load")
+        except Exception:
+            self._process.world.broker.repeats += 1
+            raise
+        return await self._store.load(keys)
+
+    async def save(self, changes: Collection[Change], events: Sequence[EventOut] = ()) -> None:
+        async with self.group() as group:
+            await group.save(changes, events)
 
     async def due(self, now: datetime, *, limit: int) -> list[SagaKey]:
         await self._server.reach(self._process, "due")
@@ -113,12 +134,10 @@ class SimulatedMemory:
         self._server = server
 
     @asynccontextmanager
-    async def transaction(
-        self, tenant_id: str | None = None, *, name: str | None = None
-    ) -> AsyncIterator[Effects]:
+    async def transaction(self, *tenants: str, name: str | None = None) -> AsyncIterator[Effects]:
         what = name or "?"
         await self._server.reach(self._process, what)
-        async with self._memory.transaction(tenant_id, name=name) as effects:
+        async with self._memory.transaction(*tenants, name=name) as effects:
             yield effects
             await self._server.commit(self._process, what)
         self._process.world.trace.say(self._process.name, "commits", what)
@@ -135,5 +154,6 @@ class SimulatedDatabase:
     async def transaction(
         self, tenant_id: str | None = None, *, name: str | None = None
     ) -> AsyncIterator[Any]:
-        async with self._memory.transaction(tenant_id, name=name) as effects:
+        tenants = () if tenant_id is None else (tenant_id,)
+        async with self._memory.transaction(*tenants, name=name) as effects:
             yield effects.connection

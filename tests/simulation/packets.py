@@ -23,10 +23,6 @@ class Packet:
     user_id: str | None = None
 
     @property
-    def raw_message(self) -> "Packet":
-        return self
-
-    @property
     def redelivered(self) -> bool:
         return self.count > 0
 

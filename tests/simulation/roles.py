@@ -8,8 +8,8 @@ from orchestrator.bus.consume import Ears
 from orchestrator.bus.publish import bundle_bounds, publisher_of
 from orchestrator.bus.replay import republisher_of
 from orchestrator.run.chores import Chores
-from orchestrator.run.group import Surroundings
 from orchestrator.run.loop import Loop
+from orchestrator.run.work import Surroundings
 from orchestrator.sagas import REGISTERED
 from steps.runtime.consume import Consumer
 from steps.runtime.process import JobWorker, _repeat

@@ -13,7 +13,7 @@ from tests.simulation.once_failed import ONCE_FAILED
 SEEDS = 1000
 """Of each half."""
 
-UNSEEDED = 300
+UNSEEDED = 1000
 """Seeds among which a bug must show."""
 
 

@@ -16,7 +16,9 @@ from orchestrator.run.group import _Session
 from orchestrator.run.items import Answered, Outbox
 from steps.runtime.batch import Answers
 from steps.runtime.consume import Consumer
+from steps.runtime.effects_memory import EffectRow, MemoryEffects
 from steps.runtime.ruling import Run, rule
+from steps.runtime.step import Owing
 from tests.simulation import toys
 from tests.simulation.books import Books
 from tests.simulation.broker import NAMES
@@ -72,10 +74,8 @@ class AnswersFirst(SimulatedMemory):
     """A failure is told first, and stored a little later."""
 
     @asynccontextmanager
-    async def transaction(
-        self, tenant_id: str | None = None, *, name: str | None = None
-    ) -> AsyncIterator[Any]:
-        async with super().transaction(tenant_id, name=name) as effects:
+    async def transaction(self, *tenants: str, name: str | None = None) -> AsyncIterator[Any]:
+        async with super().transaction(*tenants, name=name) as effects:
             yield _Delayed(self, effects)
 
 
@@ -100,24 +100,35 @@ class _Delayed:
                 known = await effects.lock([command for command, _ in late])
                 still = [
                     (command, outcome)
-                    for command, outcome in late
-                    if isinstance(rule(known[command.saga_id], command.direction, command.attempt), Run)
+                    for (command, outcome), effect in zip(late, known, strict=True)
+                    if isinstance(rule(effect, command.direction, command.attempt), Run)
                 ]
                 await effects.save_answers(still)
+
+
+async def overwrites(self: MemoryEffects, answered: Sequence[tuple[Command, Outcome | Owing]]) -> None:
+    """Whoever is first, the last one's answer is kept, with what it did."""
+    for command, outcome in answered:
+        key = (command.tenant_id, command.saga_id, command.step, command.direction)
+        self.connection.effects[key] = EffectRow()
+        if isinstance(outcome, Owing):
+            await self.owe([command])
+        else:
+            await self.save_answers([(command, outcome)])
 
 
 class EventsBeside(WatchedGroup):
     """Events are published after the commit, and kept nowhere."""
 
-    async def add_events(self, _events: Any) -> None:
-        pass
+    async def save(self, changes: Any, events: Any = ()) -> None:
+        await super().save(changes)
 
 
 class EventsAhead(WatchedGroup):
     """Events are published before the commit."""
 
-    async def add_events(self, events: Any) -> None:
-        await self._group.add_events(events)
+    async def save(self, changes: Any, events: Any = ()) -> None:
+        await super().save(changes, events)
         process = CURRENT.get()
         publisher = SimulatedPublisher(process, process.world.broker)
         publish = publisher_of(publisher, NAMES, {}, lambda _: None)
@@ -148,9 +159,9 @@ async def looks_at_nothing(self: Any, name: str = "checkpoint", /, **_outside: s
         yield effects.connection
 
 
-async def closes_letters_early(self: _Session, work: Any) -> None:
+def closes_letters_early(self: _Session, work: Any) -> None:
     if work.before.state.status == "parked":
-        await self.group.close_letters(work.before.key, letters.closing(work.entries))
+        self.decided.closed.append((work.before.key, letters.closing(work.entries)))
     for entry in work.entries:
         if isinstance(entry, Parked) and entry.error != "DeadLettered":
-            self.letters.append(letters.parked(self.around.new_id, *self._command(work), entry))
+            self.decided.letters.append(letters.parked(self.around.new_id, *work.command, entry))

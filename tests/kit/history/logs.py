@@ -50,7 +50,7 @@ def _entries(saga: SagaRow) -> list[Entry]:
 
 
 def _difference(saved: State, folded: State) -> str:
-    names = [name for name in State.__slots__ if getattr(saved, name) != getattr(folded, name)]
+    names = [name for name in State.__dataclass_fields__ if getattr(saved, name) != getattr(folded, name)]
     return ", ".join(f"{name} {getattr(saved, name)!r}, not {getattr(folded, name)!r}" for name in names)
 
 
