@@ -3,7 +3,7 @@ python := .venv/bin/python
 uv := .venv/.uv/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: simulate chaos bench-memory bench-fairness help bootstrap demo test up down lint types check format lock clean
+.PHONY: simulate chaos bench bench-peers bench-memory bench-fairness help bootstrap demo test up down lint types check format lock clean
 
 help:
 	@echo "make demo     the main job on real RabbitMQ and Postgres, shown step by step; leaves nothing behind"
@@ -15,6 +15,8 @@ help:
 	@echo "make check    lint, types and the tests that need no services: under a minute"
 	@echo "make lint     style and import rules"
 	@echo "make types    mypy, strict"
+	@echo "make bench    how fast it is, beside the best this machine can do: PARTS=... ROUNDS=3 QUICK=1"
+	@echo "make bench-peers   the same saga on Restate, Taskiq, Celery and DBOS, beside ours: PEERS=... ROUNDS=3 QUICK=1"
 	@echo "make bench-memory  does memory stay flat with 100,000 requests waiting? ten minutes"
 	@echo "make bench-fairness  is a tenant with 10,000 requests in the way of quiet ones? seven minutes"
 	@echo "make format   rewrites the code in the common style"
@@ -43,6 +45,13 @@ types: bootstrap
 
 check: lint types
 	$(python) -m pytest tests/unit tests/contract
+
+bench: bootstrap
+	$(python) -m tests.benchmarks $(PARTS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
+
+bench-peers: bootstrap
+	@sh tests/benchmarks/peers/install.sh || echo "bench-peers: not all peers could be installed"
+	@$(python) -m tests.benchmarks.peers $(PEERS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
 
 bench-memory: bootstrap
 	$(python) -m tests.benchmarks.memory

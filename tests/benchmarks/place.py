@@ -31,10 +31,10 @@ async def bench(
                     url, found.amqp_url, prefix, sandbox, directory, apart=apart, settings=settings
                 ) as system,
             ):
-                yield system, (found.sources[0], await _broker_version(found.amqp_url))
+                yield system, (found.sources[0], await broker_version(found.amqp_url))
 
 
-async def _broker_version(amqp_url: str) -> str:
+async def broker_version(amqp_url: str) -> str:
     connection = await aio_pika.connect(amqp_url)
     async with connection:
         assert connection.transport is not None
