@@ -1,4 +1,4 @@
-"""The parts of the README that are made from the code: definitions, diagrams, the settings table.
+"""The parts of the README that are made: definitions, diagrams, settings, and the tables of speed.
 
 `python -m deploy.readme --write` renews them; a test fails when they are out of date.
 """
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from deploy.settings_table import settings_table
+from deploy.speed_table import goals_table, peers_table
 from orchestrator.core.describe import mermaid, table
 from orchestrator.sagas.lead import LEAD
 from orchestrator.sagas.refund import REFUND
@@ -26,6 +27,8 @@ def parts() -> dict[str, str]:
         "refund table": f"```text\n{table(REFUND)}```",
         "provisioning": f"```python\n{_definition('provision_tenant')}```",
         "settings": settings_table(),
+        "speed beside peers": peers_table(),
+        "speed": goals_table(),
     }
 
 
